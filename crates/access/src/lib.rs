@@ -6,8 +6,10 @@
 //! loopback through a DNS name of its own. [`Budget`] bounds the bytes that all requests hold together; each holds its part
 //! as a [`BudgetShare`], whose drop returns it.
 //!
-//! [`keys`] are random, stored as Argon2id hashes in a file that only its owner can read, and read again when the file
-//! changes. [`Verifier`] checks them: one slow check, then a cached verdict, with a bound on the checks of each address.
+//! [`keys`] are random, have names, terms and a time after which they expire, and are stored as hashes in a file that only
+//! its owner can read: a line for each key, changes at its end. It is read again when it changes. [`Verifier`] checks keys:
+//! generated ones by a table of their digests, those with Argon2id hashes by one slow check and then a cached verdict, with a
+//! bound on the checks of each address.
 //!
 //! # Example
 //!
@@ -30,4 +32,4 @@ mod verifier;
 pub use budget::{Budget, BudgetShare};
 pub use hosts::AllowedHosts;
 pub use random::random;
-pub use verifier::{CheckUnavailable, KeyId, KeyKind, Verifier};
+pub use verifier::{CheckUnavailable, KeysState, Verifier};

@@ -1,32 +1,20 @@
-//! Checks keys: one slow check, then a cached verdict.
+//! Checks keys: by a table of their digests, or by one slow check and then a cached verdict.
 //!
-//! A check costs tens of milliseconds of one core and 19 MiB on purpose. It therefore runs on the blocking pool, few at
-//! a time, with a bound on the waiting checks in all and for each address. Most wrong keys cost nothing: a pair is
-//! stored with a hint of two bytes of each key, and a key with another hint is wrong. Verdicts are cached under the
-//! SHA-256 of the key: a bad one until its time ends or the keys change, a good one as long as it is used and its hash
-//! is in the file.
+//! A generated key is found by its SHA-256, at once and among any number of keys. A key with an Argon2id hash costs tens of
+//! milliseconds of one core and 19 MiB, on purpose. Such a check therefore runs on the blocking pool, few at a time, with a
+//! bound on the waiting checks in all and for each address. Most wrong keys cost no check: a slow hash is stored with a hint
+//! of two bytes of the key's digest, and a key with another hint is wrong. Verdicts of slow checks are cached: a bad one
+//! until its time ends or the keys change, a good one as long as it is used and its hash is in the file.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
-use crate::keys::{self, KeySet, KeySnapshot, KeyStore};
-
-/// What a key gives access to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyKind {
-    /// A worker's.
-    Worker,
-    /// A client's.
-    Api,
-}
-
-/// Hash of a good key; identifies the key while the program runs.
-pub type KeyId = Arc<str>;
+use crate::keys::{self, Key, KeyDigest, KeyKind, KeyStore};
 
 /// Why a key cannot be checked now. It does not mean that the key is bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,13 +36,20 @@ const MAX_VERDICTS: usize = 4096;
 /// Longer than any key; longer input is not hashed.
 const MAX_KEY_LENGTH: usize = 512;
 
-type Fingerprint = [u8; 32];
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum CachedVerdict {
-    Good(KeyId),
+    Good(Arc<Key>),
     /// Bad among the keys of this version of the file.
     Bad(u64),
+}
+
+/// The keys as they were at a look at their file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeysState {
+    /// Changes whenever a key may have been added, changed or removed.
+    pub version: u64,
+    /// When to look again: the file cannot be read now, or may be half written.
+    pub look_again: Option<Duration>,
 }
 
 /// Checks keys.
@@ -62,13 +57,13 @@ enum CachedVerdict {
 pub struct Verifier {
     keys: Arc<KeyStore>,
     ttl: Duration,
-    verdicts: Mutex<HashMap<Fingerprint, (CachedVerdict, Instant)>>,
+    verdicts: Mutex<HashMap<(KeyKind, KeyDigest), (CachedVerdict, Instant)>>,
     waiting: Mutex<HashMap<IpAddr, usize>>,
     hashing: Semaphore,
 }
 
 impl Verifier {
-    /// Checks keys of a store; a verdict is cached for so long.
+    /// Checks keys of a store; the verdict of a slow check is cached for so long.
     #[must_use]
     pub fn new(keys: KeyStore, ttl: Duration) -> Self {
         Self {
@@ -80,91 +75,135 @@ impl Verifier {
         }
     }
 
-    /// Checks `key` for `kind`; returns the id of a good key and `None` for a bad one.
+    /// Checks `key` for `kind`; returns what is stored of a good key and `None` for a bad one.
     ///
     /// # Errors
     /// When the key cannot be checked now.
-    pub async fn check(&self, kind: KeyKind, key: &str, from: IpAddr) -> Result<Option<KeyId>, CheckUnavailable> {
+    pub async fn check(&self, kind: KeyKind, key: &str, from: IpAddr) -> Result<Option<Arc<Key>>, CheckUnavailable> {
         if key.is_empty() || key.len() > MAX_KEY_LENGTH {
             return Ok(None);
         }
-        let fingerprint = fingerprint(kind, key);
-        if let Some(verdict) = self.remembered(&fingerprint) {
-            return Ok(verdict);
+        let digest = keys::digest(key);
+        let mut found = self.found(kind, &digest);
+        if found.is_none() {
+            // It may be new.
+            self.look().await;
+            found = self.found(kind, &digest);
         }
-        let snapshot = self.snapshot().await;
-        let hint = keys::hint(key);
-        let fits = |hash: &&keys::Hash| hash.hint.as_ref().is_none_or(|known| *known == hint);
-        let hashes: Vec<KeyId> =
-            hashes_of(&snapshot.set, kind).iter().filter(fits).map(|hash| hash.phc.clone()).collect();
-        if hashes.is_empty() {
-            return self.record_verdict(fingerprint, None, &snapshot);
+        let checked = match found {
+            Some(verdict) => Ok(verdict),
+            None => self.check_slowly(kind, key, digest, from).await,
+        };
+        // The owner of a key may know that its time is over; others may not know that there is a key.
+        checked.map(|good| good.filter(|key| !key.is_expired(Timestamp::now())))
+    }
+
+    /// The verdict on a key, where it needs no slow check.
+    fn found(&self, kind: KeyKind, digest: &KeyDigest) -> Option<Option<Arc<Key>>> {
+        let found = self.keys.current().set.find(digest).cloned();
+        match found {
+            Some(key) => Some((key.kind == kind).then_some(key)),
+            None => self.remembered(kind, digest),
+        }
+    }
+
+    async fn check_slowly(
+        &self,
+        kind: KeyKind,
+        key: &str,
+        digest: KeyDigest,
+        from: IpAddr,
+    ) -> Result<Option<Arc<Key>>, CheckUnavailable> {
+        let hint = keys::hint(&digest);
+        let (candidates, certain, version) = {
+            let current = self.keys.current();
+            (current.set.slow(kind, &hint), current.certain, current.version)
+        };
+        let verdict = |found: Option<Arc<Key>>| {
+            let verdict = match &found {
+                Some(key) => CachedVerdict::Good(Arc::clone(key)),
+                None if certain => CachedVerdict::Bad(version),
+                None => return Err(CheckUnavailable::Unreadable),
+            };
+            self.remember((kind, digest), verdict);
+            Ok(found)
+        };
+        if candidates.is_empty() {
+            return verdict(None);
         }
         let _slot = self.check_slot(from)?;
         // The semaphore is never closed. If it were, no verdict would be possible.
         let Ok(_permit) = self.hashing.acquire().await else { return Err(CheckUnavailable::Unreadable) };
         // The check before this one may have been of the same key.
-        if let Some(verdict) = self.remembered(&fingerprint) {
+        if let Some(verdict) = self.remembered(kind, &digest) {
             return Ok(verdict);
         }
         let key = key.to_owned();
-        let checked = move || hashes.into_iter().find(|phc| keys::verify(&key, phc));
+        let is_hash_of =
+            move |stored: &Arc<Key>| keys::slow_hash(stored).is_some_and(|slow| keys::verify(&key, &slow.phc));
+        let checked = tokio::task::spawn_blocking(move || candidates.into_iter().find(is_hash_of));
         // A check that fails to run gives no verdict.
-        let found = tokio::task::spawn_blocking(checked).await.map_err(|_| CheckUnavailable::Unreadable)?;
-        self.record_verdict(fingerprint, found, &snapshot)
+        verdict(checked.await.map_err(|_| CheckUnavailable::Unreadable)?)
     }
 
-    /// Reads the key file; returns the keys if they have changed since version `last`.
-    pub async fn refresh(&self, last: &mut u64) -> Option<Arc<KeySet>> {
-        let snapshot = self.snapshot().await;
-        if std::mem::replace(last, snapshot.version) == snapshot.version {
-            return None;
-        }
+    /// What is stored now of a key that was good; `None` if it is revoked or its time is over.
+    #[must_use]
+    pub fn present(&self, key: &Key) -> Option<Arc<Key>> {
+        let present = self.keys.current().set.present(key).cloned();
+        present.filter(|key| !key.is_expired(Timestamp::now()))
+    }
+
+    /// Whether a key that was good is revoked. One whose time is over is not.
+    #[must_use]
+    pub fn is_revoked(&self, key: &Key) -> bool {
+        self.keys.current().set.present(key).is_none()
+    }
+
+    /// Looks at the key file, and reads it if it has changed.
+    pub async fn refresh(&self) -> KeysState {
+        self.look().await;
+        let current = self.keys.current();
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        verdicts.retain(|_, (verdict, _)| matches!(verdict, CachedVerdict::Good(key) if snapshot.set.has(key)));
-        Some(snapshot.set)
+        verdicts.retain(|_, (verdict, _)| match verdict {
+            CachedVerdict::Good(key) => match current.set.present(key) {
+                Some(present) => {
+                    *key = Arc::clone(present);
+                    true
+                }
+                None => false,
+            },
+            CachedVerdict::Bad(version) => *version == current.version,
+        });
+        KeysState { version: current.version, look_again: (!current.certain).then_some(keys::SETTLED) }
     }
 
-    async fn snapshot(&self) -> KeySnapshot {
-        let keys = self.keys.clone();
-        tokio::task::spawn_blocking(move || keys.snapshot()).await.unwrap_or_else(|_| self.keys.last_read())
+    async fn look(&self) {
+        let keys = Arc::clone(&self.keys);
+        // A look that fails to run leaves the keys as they are.
+        let _panicked = tokio::task::spawn_blocking(move || keys.look()).await;
     }
 
-    fn record_verdict(
-        &self,
-        of: Fingerprint,
-        found: Option<KeyId>,
-        snapshot: &KeySnapshot,
-    ) -> Result<Option<KeyId>, CheckUnavailable> {
-        let verdict = match &found {
-            Some(key) => CachedVerdict::Good(key.clone()),
-            None if snapshot.certain => CachedVerdict::Bad(snapshot.version),
-            None => return Err(CheckUnavailable::Unreadable),
-        };
-        self.remember(of, verdict);
-        Ok(found)
-    }
-
-    fn remembered(&self, fingerprint: &Fingerprint) -> Option<Option<KeyId>> {
+    fn remembered(&self, kind: KeyKind, digest: &KeyDigest) -> Option<Option<Arc<Key>>> {
         let now = Instant::now();
+        let version = self.keys.current().version;
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        let (verdict, until) = verdicts.get_mut(fingerprint).filter(|(_, until)| *until > now)?;
+        let (verdict, until) = verdicts.get_mut(&(kind, *digest)).filter(|(_, until)| *until > now)?;
         match verdict {
             CachedVerdict::Good(key) => {
                 *until = now + self.ttl;
-                Some(Some(key.clone()))
+                Some(Some(Arc::clone(key)))
             }
-            CachedVerdict::Bad(version) => (*version == self.keys.last_read().version).then_some(None),
+            CachedVerdict::Bad(bad_in) => (*bad_in == version).then_some(None),
         }
     }
 
-    fn remember(&self, fingerprint: Fingerprint, verdict: CachedVerdict) {
+    fn remember(&self, of: (KeyKind, KeyDigest), verdict: CachedVerdict) {
         let now = Instant::now();
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         if verdicts.len() >= MAX_VERDICTS {
             verdicts.retain(|_, (verdict, until)| matches!(verdict, CachedVerdict::Good(_)) && *until > now);
         }
-        verdicts.insert(fingerprint, (verdict, now + self.ttl));
+        verdicts.insert(of, (verdict, now + self.ttl));
     }
 
     /// A slot among the waiting checks.
@@ -194,24 +233,6 @@ impl Drop for CheckSlot<'_> {
             }
         }
     }
-}
-
-fn hashes_of(set: &KeySet, kind: KeyKind) -> &[keys::Hash] {
-    match kind {
-        KeyKind::Worker => &set.worker,
-        KeyKind::Api => &set.api,
-    }
-}
-
-/// The kind is part of the hash: a worker key is not an API key.
-fn fingerprint(kind: KeyKind, key: &str) -> Fingerprint {
-    let mut hash = Sha256::new();
-    hash.update([match kind {
-        KeyKind::Worker => 1u8,
-        KeyKind::Api => 2,
-    }]);
-    hash.update(key.as_bytes());
-    hash.finalize().into()
 }
 
 #[cfg(test)]

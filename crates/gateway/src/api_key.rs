@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use auxot_access::{CheckUnavailable, KeyKind, Verifier};
+use auxot_access::keys::KeyKind;
+use auxot_access::{CheckUnavailable, Verifier};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_access::Verifier;
-use auxot_access::keys::{FileError, KeyStore, Keys, is_exposed};
+use auxot_access::keys::{FileError, KeyKind, KeyStore, Keys, is_exposed};
 use auxot_fleet::Fleet;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -128,7 +128,7 @@ impl Gateway {
 /// Reads the keys.
 fn open_keys(path: &Path) -> Result<Verifier, GatewayError> {
     let store = KeyStore::open(Keys::file(path.to_owned()))?;
-    if store.keys().api_keys() == 0 {
+    if store.count(KeyKind::Api) == 0 {
         return Err(GatewayError::NoKeys { path: path.display().to_string() });
     }
     if is_exposed(path) {
@@ -140,11 +140,9 @@ fn open_keys(path: &Path) -> Result<Verifier, GatewayError> {
 /// Notices keys that were revoked: a cached verdict would let them in.
 async fn watch_keys(shared: &Shared) -> Infallible {
     let Some(keys) = &shared.keys else { return pending().await };
-    let mut last = 0;
     loop {
         sleep(KEY_FILE_INTERVAL).await;
-        // The set itself is not needed here.
-        let _changed = keys.refresh(&mut last).await;
+        keys.refresh().await;
     }
 }
 

@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::resolver::Resolution;
 use crate::summary::Summary;
 use access_line::AccessLine;
-use auxot_access::KeyId;
+use auxot_access::keys::Key;
 pub(crate) use entry::{AsChat, ChatJob, JobEntry, JobForm, RequestedJob, WORKERS, WholeRequest};
 use providers::cascade;
 pub(crate) use providers::{ChatUse, ProviderForm, ProviderHandle, ProviderJob};
@@ -54,7 +54,7 @@ pub(crate) enum Outgoing {
 pub(crate) struct LinkHandle {
     pub(crate) gpu_id: Arc<str>,
     /// The key of its `hello`.
-    pub(crate) key: KeyId,
+    pub(crate) key: Arc<Key>,
     /// Both sides have the `parameters` extension.
     pub(crate) parameters: bool,
     /// Both sides have the `requests` extension.

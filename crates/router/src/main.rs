@@ -5,8 +5,9 @@ mod process;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use auxot_router::keys::{KeyFile, KeyTerms, NewKeys};
 use auxot_router::settings::{self, Cli, Command, CreateArgs, KeysCommand, ListArgs, Logging, ServeArgs};
-use auxot_router::{Router, StartError, keys};
+use auxot_router::{Router, StartError};
 use clap::Parser;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -113,8 +114,10 @@ fn start_log(logging: Logging) {
 
 fn create(arguments: &CreateArgs) -> Result<(), ExitError> {
     let path = settings::keys_file(arguments.file.as_deref(), &environment).map_err(|faults| (faults, USAGE))?;
-    let pair = keys::add(&path, &arguments.name).map_err(|error| (error, USAGE))?;
-    let (name, file) = (&arguments.name, path.display());
+    let file = KeyFile::of_router(path);
+    let pair = NewKeys::Pair(KeyTerms::default());
+    let pair = file.create(&arguments.name, &pair, None).map_err(|error| (error, USAGE))?;
+    let (name, file) = (&arguments.name, file.path().display());
     print(&if arguments.json {
         let shown = serde_json::json!({
             "name": name, "worker_key": pair.worker, "api_key": pair.api, "file": file.to_string(),
@@ -125,22 +128,23 @@ fn create(arguments: &CreateArgs) -> Result<(), ExitError> {
             "Key pair `{name}`, shown this once; {file} holds only hashes.\n\n\
              Worker key, for auxot-worker (AUXOT_GPU_KEY):\n  {}\n\n\
              API key, for clients (Authorization: Bearer):\n  {}\n",
-            pair.worker, pair.api
+            pair.worker.unwrap_or_default(),
+            pair.api.unwrap_or_default()
         )
     })
 }
 
 fn list(arguments: &ListArgs) -> Result<(), ExitError> {
     let path = settings::keys_file(arguments.file.as_deref(), &environment).map_err(|faults| (faults, USAGE))?;
-    let pairs = keys::list(&path).map_err(|error| (error, USAGE))?;
+    let keys = KeyFile::of_router(path).list().map_err(|error| (error, USAGE))?;
     print(&if arguments.json {
-        let shown: Vec<_> = pairs
+        let shown: Vec<_> = keys
             .iter()
-            .map(|pair| serde_json::json!({ "name": pair.name, "created": pair.created.to_string() }))
+            .map(|key| serde_json::json!({ "name": key.name, "kind": key.kind, "created": key.created.to_string() }))
             .collect();
         format!("{}\n", serde_json::Value::Array(shown))
     } else {
-        pairs.iter().map(|pair| format!("{}  {}\n", pair.created, pair.name)).collect()
+        keys.iter().map(|key| format!("{}  {:6}  {}\n", key.created, key.kind, key.name)).collect()
     })
 }
 

@@ -27,7 +27,7 @@ use crate::summary::Summary;
 use crate::unauthenticated::UnauthenticatedConnections;
 use auxot_access::Budget;
 use auxot_access::Verifier;
-use auxot_access::keys::{FileError, KeyStore, is_exposed};
+use auxot_access::keys::{FileError, KeyKind, KeyStore, is_exposed};
 
 /// Parallel jobs on a worker that reports no slots.
 const DEFAULT_SLOTS: u32 = 2;
@@ -103,8 +103,7 @@ impl Router {
     /// There are no keys, the key file is unreadable or the address cannot be bound.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let keys = KeyStore::open(config.keys.clone())?;
-        let set = keys.keys();
-        if set.worker_keys() == 0 || set.api_keys() == 0 {
+        if keys.count(KeyKind::Worker) == 0 || keys.count(KeyKind::Api) == 0 {
             return Err(StartError::NoKeys);
         }
         if let Some(path) = config.keys.file.as_deref().filter(|path| is_exposed(path)) {
@@ -267,8 +266,9 @@ async fn watch_keys(state: Arc<RouterState>, closing: CancellationToken) {
     }
     let mut last = 0;
     while tokio::time::timeout(KEY_FILE_INTERVAL, closing.cancelled()).await.is_err() {
-        if let Some(set) = state.verifier.refresh(&mut last).await {
-            state.hub.revoke(|key| set.has(key));
+        let version = state.verifier.refresh().await.version;
+        if std::mem::replace(&mut last, version) != version {
+            state.hub.revoke(|key| !state.verifier.is_revoked(key));
         }
     }
 }

@@ -187,7 +187,7 @@ fn keys(reading: &mut SettingsReader<'_>, given: Option<&str>) -> Keys {
         Some(path) => Some(path),
         None => default_keys_file(reading.environment).filter(|path| path.exists()),
     };
-    path.map_or_else(Keys::default, Keys::file).with_hashes(worker, api)
+    path.map_or_else(Keys::default, Keys::file).with_hashes(worker.as_deref(), api.as_deref())
 }
 
 /// A named file must exist; without one there are only workers.

@@ -1,124 +1,295 @@
-//! The key file: readable by its owner only; keys are added and removed, and the other ones are kept.
+//! The key file: its owner alone can read it; keys are added, changed and removed, and the others are kept.
+//!
+//! A change is added at the end of the file, with one write. When more lines are out of date than there are keys, and for a
+//! file of an earlier version, the whole file is written anew beside the old one and moved over it. A lock serialises
+//! changes.
 
-use std::fs::{self, DirBuilder, File};
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use serde::Deserialize;
+use jiff::Timestamp;
 
-use super::Pair;
-use super::phc::{self, HashError};
+use super::error::FileError;
+use super::hash::KeyHash;
+use super::key::{Key, KeyKind};
+use super::line::{self, Line};
+use super::reader::{Form, LastLine, Part, Reader};
+use super::terms::KeyTerms;
+use super::text::{self, NewText};
 
-const PAIRS: &str = "# Key pairs of auxot-router: Argon2id hashes only. Written by `auxot-router keys create`;\n\
-                     # remove a [[pair]] to withdraw its keys.\n";
-const API_KEYS: &str = "# API keys of auxot-worker: Argon2id hashes only. Written by `auxot-worker keys create`;\n\
-                        # `auxot-worker keys revoke` removes one.\n";
+/// The comment at the head of each file.
+const HEAD: &str = "# Keys, as hashes only, one on a line. A later line of a key replaces an earlier one.";
+/// Lines that may be out of date in any file.
+const MAY_BE_OLD: usize = 1000;
 
-/// One stored key, or a pair.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Stored {
-    /// Name of the key, or the pair.
-    pub name: String,
-    /// Time of its creation.
-    pub created: jiff::Timestamp,
-    /// Hash of the worker key, in a pair.
-    #[serde(default)]
-    pub worker: Option<String>,
-    /// Hash of the API key.
-    pub api: String,
-    /// Two bytes of the worker key's SHA-256 in hex; absent in older files.
-    #[serde(default)]
-    pub worker_hint: Option<String>,
-    /// Two bytes of the API key's SHA-256 in hex.
-    #[serde(default)]
-    pub api_hint: Option<String>,
+/// The keys of a new name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewKeys {
+    /// One for a worker.
+    Worker,
+    /// One for a client.
+    Api(KeyTerms),
+    /// One for a worker and one for a client.
+    Pair(KeyTerms),
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyFile {
-    #[serde(default, alias = "key")]
-    pair: Vec<Stored>,
-}
-
-/// Why the key file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// A file operation failed.
-    #[error("cannot {verb} the key file {}: {error}", path.display())]
-    Io {
-        /// The operation.
-        verb: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The error of the system.
-        error: io::Error,
-    },
-    /// The content is not a key file.
-    #[error("cannot understand the key file {}: {reason}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Other users can write the file.
-    #[error("cannot trust the key file {}: others than its owner can write it; chmod 600 it", path.display())]
-    Writable {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file does not exist yet.
-    #[error("no key file {} yet: make a first key with `keys create`", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A key with the name exists.
-    #[error("cannot add the key `{name}`: {} has one of that name already; choose another --name", path.display())]
-    Taken {
-        /// The name.
-        name: String,
-        /// The file that has it.
-        path: PathBuf,
-    },
-    /// No key has the name.
-    #[error("cannot revoke the key `{name}`: {} has none of that name", path.display())]
-    Unknown {
-        /// The name.
-        name: String,
-        /// The file.
-        path: PathBuf,
-    },
-    /// The name has characters that are not allowed.
-    #[error("cannot use `{0}` as a name: 1 to 64 letters, digits, `.`, `_` or `-` are allowed")]
-    Name(String),
-    /// The keys could not be hashed.
-    #[error(transparent)]
-    Hash(#[from] HashError),
-}
-
-/// The keys in `path`.
+/// New keys in clear text, to be shown once.
 ///
-/// # Errors
-/// The file cannot be read, can be written by other users, or is not a key file.
-pub fn list(path: &Path) -> Result<Vec<Stored>, FileError> {
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => FileError::Missing { path: path.to_owned() },
-        _ => io_error("read", path, error),
-    })?;
-    refuse_writable(path)?;
-    parse(path, &text)
+/// No `Debug`: a derived one would print them.
+#[derive(Default)]
+pub struct CreatedKeys {
+    /// For `auxot-worker`, as `AUXOT_GPU_KEY`.
+    pub worker: Option<String>,
+    /// For clients, as `Authorization: Bearer`.
+    pub api: Option<String>,
 }
 
-/// Refuses a file that other users can write: they could add keys of their own.
-fn refuse_writable(path: &Path) -> Result<(), FileError> {
-    match fs::metadata(path) {
-        Ok(meta) if meta.permissions().mode() & 0o022 != 0 => Err(FileError::Writable { path: path.to_owned() }),
-        _ => Ok(()),
+/// A file of keys.
+#[derive(Debug, Clone)]
+pub struct KeyFile {
+    path: PathBuf,
+    /// The prefix of API keys.
+    api_prefix: &'static str,
+}
+
+/// The content of a file.
+#[derive(Debug, Default)]
+struct Content {
+    /// In the order in which they were made.
+    keys: Vec<Key>,
+    comments: Vec<String>,
+    lines: usize,
+    is_appendable: bool,
+    needs_line_end: bool,
+}
+
+impl KeyFile {
+    /// The file of `auxot-router`.
+    #[must_use]
+    pub fn of_router(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), api_prefix: "rtr_" }
     }
+
+    /// The file of the gateway of `auxot-worker`.
+    #[must_use]
+    pub fn of_gateway(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), api_prefix: "gw_" }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The keys, in the order in which they were made.
+    ///
+    /// # Errors
+    /// The file cannot be read, can be written by other users, or is not a key file.
+    pub fn list(&self) -> Result<Vec<Key>, FileError> {
+        Ok(Content::read(&self.path)?.keys)
+    }
+
+    /// Creates keys called `name` and adds their hashes to the file, which is created when missing.
+    ///
+    /// # Errors
+    /// The name is taken, or the file cannot be read or written; the file is then unchanged.
+    pub fn create(&self, name: &str, keys: &NewKeys, expires: Option<Timestamp>) -> Result<CreatedKeys, FileError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
+            return Err(FileError::Name(name.to_owned()));
+        }
+        let mut created = CreatedKeys::default();
+        let mut lines = Vec::new();
+        let worker = matches!(keys, NewKeys::Worker | NewKeys::Pair(_)).then_some((KeyKind::Worker, None));
+        let api = match keys {
+            NewKeys::Worker => None,
+            NewKeys::Api(terms) | NewKeys::Pair(terms) => Some((KeyKind::Api, Some(terms))),
+        };
+        for (kind, terms) in worker.into_iter().chain(api) {
+            let terms = terms.filter(|terms| **terms != KeyTerms::default());
+            lines.push(Line::Key(self.generate(kind, name, expires, terms, &mut created)?));
+        }
+        self.change(|content| match content.keys.iter().any(|key| *key.name == *name) {
+            true => Err(FileError::Taken { name: name.to_owned(), path: self.path.clone() }),
+            false => Ok(lines),
+        })?;
+        Ok(created)
+    }
+
+    /// Removes the keys called `name`; returns how many there were.
+    ///
+    /// # Errors
+    /// There are none, or the file cannot be read or written; the file is then unchanged.
+    pub fn revoke(&self, name: &str) -> Result<usize, FileError> {
+        self.change(|content| {
+            let keys = content.keys.iter().filter(|key| *key.name == *name);
+            let lines: Vec<Line> = keys.map(|key| Line::Revoked(key.clone(), now())).collect();
+            if lines.is_empty() { Err(self.unknown("revoke", name)) } else { Ok(lines) }
+        })
+    }
+
+    /// Creates new keys in the place of those called `name`, with the same terms and the same time until they expire. The
+    /// old ones stay good for so long; earlier ones of that name whose time is over are removed.
+    ///
+    /// # Errors
+    /// There are none, or the file cannot be read or written; the file is then unchanged.
+    pub fn rotate(&self, name: &str, keep_old_for: Duration) -> Result<CreatedKeys, FileError> {
+        let mut created = CreatedKeys::default();
+        let until = now().checked_add(keep_old_for).map_err(|_| FileError::Time)?;
+        self.change(|content| {
+            let mut lines = Vec::new();
+            for kind in [KeyKind::Worker, KeyKind::Api] {
+                let mut old = content.keys.iter().filter(|key| key.kind == kind && *key.name == *name).rev();
+                let Some(last) = old.next() else { continue };
+                let expires = last.expires.map(|expires| now() + expires.duration_since(last.created));
+                lines.push(Line::Key(self.generate(kind, name, expires, last.terms.as_deref(), &mut created)?));
+                lines.push(match keep_old_for.is_zero() {
+                    true => Line::Revoked(last.clone(), now()),
+                    false => {
+                        let expires = last.expires.map_or(until, |expires| expires.min(until));
+                        Line::Key(Key { expires: Some(expires), ..last.clone() })
+                    }
+                });
+                let over = old.filter(|key| key.is_expired(now()));
+                lines.extend(over.map(|key| Line::Revoked(key.clone(), now())));
+            }
+            if lines.is_empty() { Err(self.unknown("rotate", name)) } else { Ok(lines) }
+        })?;
+        Ok(created)
+    }
+
+    fn generate(
+        &self,
+        kind: KeyKind,
+        name: &str,
+        expires: Option<Timestamp>,
+        terms: Option<&KeyTerms>,
+        created: &mut CreatedKeys,
+    ) -> Result<Key, FileError> {
+        let (prefix, shown) = match kind {
+            KeyKind::Worker => (text::WORKER, &mut created.worker),
+            KeyKind::Api => (self.api_prefix, &mut created.api),
+        };
+        let NewText { text, id, hash } = NewText::generate(prefix)?;
+        *shown = Some(text);
+        let terms = terms.cloned().map(Box::new);
+        Ok(Key { name: name.into(), kind, id, hash, created: now(), expires, terms })
+    }
+
+    fn unknown(&self, verb: &'static str, name: &str) -> FileError {
+        FileError::Unknown { verb, name: name.to_owned(), path: self.path.clone() }
+    }
+
+    /// Adds lines to the file, which is created when missing, under its lock; returns how many.
+    fn change(&self, decide: impl FnOnce(&Content) -> Result<Vec<Line>, FileError>) -> Result<usize, FileError> {
+        let path = &target(&self.path);
+        let folder = auxot_state_file::folder_of(path);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(FileError::io("create", path))?;
+        let lock = File::open(folder).map_err(FileError::io("lock", path))?;
+        lock.lock().map_err(FileError::io("lock", path))?;
+
+        let mut content = match Content::read(path) {
+            Err(FileError::Missing { .. }) => Content::default(),
+            read => read?,
+        };
+        let lines = decide(&content)?;
+        let count = lines.len();
+        let is_appendable =
+            content.is_appendable && content.lines + count <= (content.keys.len() + count) * 2 + MAY_BE_OLD;
+        let written = match is_appendable {
+            true => append(path, content.needs_line_end, &lines),
+            false => {
+                content.apply(lines);
+                content.replace(path, folder)
+            }
+        };
+        written.map_err(FileError::io("write", path))?;
+        Ok(count)
+    }
+}
+
+impl Content {
+    fn read(path: &Path) -> Result<Self, FileError> {
+        let mut content = Self::default();
+        let mut lines = Vec::new();
+        let reading = Reader::open(path)?.read(None, |part| match part {
+            Part::Line(line) => lines.push(line),
+            Part::Comment("") => {}
+            Part::Comment(comment) => content.comments.push(comment.to_owned()),
+        })?;
+        content.apply(lines);
+        content.lines = reading.lines;
+        content.is_appendable = reading.form == Form::Lines && reading.last_line != LastLine::Torn && reading.lines > 0;
+        content.needs_line_end = reading.last_line == LastLine::Open;
+        Ok(content)
+    }
+
+    fn apply(&mut self, lines: Vec<Line>) {
+        let mut keys: Vec<Option<Key>> = std::mem::take(&mut self.keys).into_iter().map(Some).collect();
+        let identity = |key: &Key| (key.kind, key.hash.clone());
+        let mut places: HashMap<(KeyKind, KeyHash), usize> =
+            keys.iter().flatten().enumerate().map(|(at, key)| (identity(key), at)).collect();
+        for line in lines {
+            match line {
+                Line::Key(key) => {
+                    let at = *places.entry(identity(&key)).or_insert(keys.len());
+                    match keys.get_mut(at) {
+                        Some(known) => *known = Some(key),
+                        None => keys.push(Some(key)),
+                    }
+                }
+                Line::Revoked(key, _) => {
+                    if let Some(known) = places.remove(&identity(&key)).and_then(|at| keys.get_mut(at)) {
+                        *known = None;
+                    }
+                }
+            }
+        }
+        self.keys = keys.into_iter().flatten().collect();
+    }
+
+    /// Writes all keys into a new file and moves it over the old one, durably. Readers see the old or the new one.
+    fn replace(&self, path: &Path, folder: &Path) -> io::Result<()> {
+        // One that another user's service reads stays that user's.
+        let owner = fs::metadata(path).or_else(|_| fs::metadata(folder))?;
+        auxot_state_file::replace(path, |file| {
+            let mut file = io::BufWriter::new(file);
+            let own = self.comments.iter().map(String::as_str).filter(|comment| *comment != HEAD);
+            for comment in std::iter::once(HEAD).chain(own) {
+                writeln!(file, "{comment}")?;
+            }
+            let mut text = Vec::new();
+            for key in &self.keys {
+                text.clear();
+                line::write(key, None, &mut text)?;
+                file.write_all(&text)?;
+            }
+            file.flush()?;
+            let file = file.get_ref();
+            if file.metadata()?.uid() != owner.uid() {
+                fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+            }
+            file.sync_all()
+        })?;
+        File::open(folder)?.sync_all()
+    }
+}
+
+/// Adds lines to the end of a file, durably, with one write.
+fn append(path: &Path, needs_line_end: bool, lines: &[Line]) -> io::Result<()> {
+    let mut text = if needs_line_end { vec![b'\n'] } else { Vec::new() };
+    for line in lines {
+        line.write(&mut text)?;
+    }
+    let mut file = OpenOptions::new().append(true).open(path)?;
+    file.write_all(&text)?;
+    file.sync_all()
 }
 
 /// Follows symbolic links, so that the target is written and the link stays.
@@ -134,233 +305,16 @@ fn target(path: &Path) -> PathBuf {
     path
 }
 
-fn parse(path: &Path, text: &str) -> Result<Vec<Stored>, FileError> {
-    let fault = |reason| FileError::Content { path: path.to_owned(), reason };
-    let content: KeyFile = toml::from_str(text).map_err(|error| fault(error.message().to_owned()))?;
-    for pair in &content.pair {
-        if !pair.worker.iter().chain([&pair.api]).all(|hash| phc::is_readable(hash)) {
-            return Err(fault(format!("the key `{}` has a value that is not an Argon2id hash", pair.name)));
-        }
-    }
-    Ok(content.pair)
-}
-
-/// Creates a pair called `name` and adds its hashes to `path`, which is created when missing.
-///
-/// The new content is written beside the file and renamed over it, so that a reader sees either the old keys or all of
-/// them. A lock serialises two calls at the same time.
-///
-/// # Errors
-/// The name is taken, or the file cannot be read or written; the file is then unchanged.
-pub fn add(path: &Path, name: &str) -> Result<Pair, FileError> {
-    add_hashed(path, name, phc::hash)
-}
-
-fn add_hashed(path: &Path, name: &str, hash: fn(&str) -> Result<String, HashError>) -> Result<Pair, FileError> {
-    let pair = Pair::generate()?;
-    let hashes = format!(
-        "worker = \"{}\"\napi = \"{}\"\nworker_hint = \"{}\"\napi_hint = \"{}\"\n",
-        hash(&pair.worker)?,
-        hash(&pair.api)?,
-        super::hint(&pair.worker),
-        super::hint(&pair.api),
-    );
-    append(path, name, "pair", PAIRS, &hashes)?;
-    Ok(pair)
-}
-
-/// Creates an API key called `name` and adds its hash to `path`, as [`add`] does.
-///
-/// # Errors
-/// As for [`add`].
-pub fn add_api_key(path: &Path, name: &str) -> Result<String, FileError> {
-    let key = super::secret("gw_")?;
-    let hashes = format!("api = \"{}\"\napi_hint = \"{}\"\n", phc::hash(&key)?, super::hint(&key));
-    append(path, name, "key", API_KEYS, &hashes)?;
-    Ok(key)
-}
-
-/// Removes the key called `name`, or the pair.
-///
-/// # Errors
-/// There is none, or the file cannot be read or written; the file is then unchanged.
-pub fn revoke(path: &Path, name: &str) -> Result<(), FileError> {
-    change(path, |path, text| {
-        let before = parse(path, text)?;
-        let unknown = || FileError::Unknown { name: name.to_owned(), path: path.to_owned() };
-        let at = before.iter().position(|stored| stored.name == name).ok_or_else(unknown)?;
-        // Tables begin at their brackets; what stands before the first is the file's head.
-        let starts: Vec<usize> = text.match_indices("\n[[").map(|(at, _)| at + 1).collect();
-        let starts = if text.starts_with("[[") { [vec![0], starts].concat() } else { starts };
-        let from = starts.get(at).copied().unwrap_or(text.len());
-        let to = starts.get(at + 1).copied().unwrap_or(text.len());
-        let left = format!("{}{}", &text[..from], &text[to..]);
-        let names = |stored: &[Stored]| stored.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
-        let mut expected = names(&before);
-        expected.remove(at);
-        if names(&parse(path, &left)?) != expected {
-            let reason = format!("its tables do not begin on lines of their own; remove `{name}` by hand");
-            return Err(FileError::Content { path: path.to_owned(), reason });
-        }
-        Ok(left)
-    })
-}
-
-fn append(path: &Path, name: &str, table: &str, header: &str, hashes: &str) -> Result<(), FileError> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
-        return Err(FileError::Name(name.to_owned()));
-    }
-    change(path, |path, text| {
-        if parse(path, text)?.iter().any(|stored| stored.name == name) {
-            return Err(FileError::Taken { name: name.to_owned(), path: path.to_owned() });
-        }
-        let created = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default();
-        let text = if text.is_empty() { header } else { text };
-        // Names, timestamps and PHC strings contain neither quotes nor backslashes.
-        Ok(format!("{text}\n[[{table}]]\nname = \"{name}\"\ncreated = \"{created}\"\n{hashes}"))
-    })
-}
-
-/// Replaces the content of the file, which is empty when missing, under its lock.
-fn change(path: &Path, changed: impl FnOnce(&Path, &str) -> Result<String, FileError>) -> Result<(), FileError> {
-    let path = &target(path);
-    let folder = auxot_state_file::folder_of(path);
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io_error("create", path, error))?;
-    let lock = File::open(folder).map_err(|error| io_error("lock", path, error))?;
-    lock.lock().map_err(|error| io_error("lock", path, error))?;
-
-    refuse_writable(path)?;
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(io_error("read", path, error)),
-    };
-    replace(path, folder, &changed(path, &text)?).map_err(|error| io_error("write", path, error))
-}
-
-/// Replaces `path` by `text`, durably.
-fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
-    auxot_state_file::replace(path, |mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))?;
-    File::open(folder)?.sync_all()
-}
-
 /// Whether other users can read the file.
 #[must_use]
 pub fn is_exposed(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
 }
 
-fn io_error(verb: &'static str, path: &Path, error: io::Error) -> FileError {
-    FileError::Io { verb, path: path.to_owned(), error }
+/// The present time in whole seconds.
+fn now() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cheap_add(path: &Path, name: &str) -> Result<Pair, FileError> {
-        add_hashed(path, name, phc::cheap_hash)
-    }
-
-    #[test]
-    fn a_file_holds_hashes_only_and_is_private_to_its_owner() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("deep/er/keys.toml");
-        let pair = add(&path, "default").unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(!text.contains(&pair.worker[4..]) && !text.contains(&pair.api[4..]));
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(!is_exposed(&path));
-        let stored = list(&path).unwrap();
-        assert!(stored[0].worker.as_deref().unwrap().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        let worker = stored[0].worker.as_deref().unwrap();
-        assert!(phc::verify(&pair.worker, worker) && phc::verify(&pair.api, &stored[0].api));
-        assert!(!phc::verify(&pair.api, worker));
-    }
-
-    #[test]
-    fn a_second_pair_joins_the_first_and_a_taken_name_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys.toml");
-        fs::write(&path, "# mine\n").unwrap();
-        cheap_add(&path, "a").unwrap();
-        cheap_add(&path, "b").unwrap();
-        let before = fs::read_to_string(&path).unwrap();
-        assert!(before.starts_with("# mine\n"), "an operator's comment stays");
-        assert!(matches!(cheap_add(&path, "a"), Err(FileError::Taken { .. })));
-        assert_eq!(fs::read_to_string(&path).unwrap(), before);
-        assert_eq!(list(&path).unwrap().iter().map(|pair| pair.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
-    }
-
-    #[test]
-    fn a_file_with_other_content_is_named_and_left_unchanged() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys.toml");
-        for text in
-            ["pear = 1", "[[pair]]\nname = \"a\"\ncreated = \"2026-01-01T00:00:00Z\"\nworker = \"x\"\napi = \"x\"\n"]
-        {
-            fs::write(&path, text).unwrap();
-            let error = cheap_add(&path, "b").map(|_| ()).unwrap_err().to_string();
-            assert!(error.starts_with("cannot understand") && error.contains("keys.toml"), "{error}");
-            assert_eq!(fs::read_to_string(&path).unwrap(), text);
-        }
-        assert!(matches!(cheap_add(&path, "a\"b"), Err(FileError::Name(_))));
-    }
-
-    #[test]
-    fn an_api_key_is_added_beside_others_and_revoked_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys.toml");
-        let names = || list(&path).unwrap().into_iter().map(|stored| stored.name).collect::<Vec<_>>();
-        let key = add_api_key(&path, "one").unwrap();
-        assert!(key.starts_with("gw_") && key.len() == 46 && !fs::read_to_string(&path).unwrap().contains(&key[3..]));
-        assert!(phc::verify(&key, &list(&path).unwrap()[0].api));
-        add_api_key(&path, "two").unwrap();
-        add_api_key(&path, "three").unwrap();
-        assert!(matches!(revoke(&path, "none"), Err(FileError::Unknown { .. })));
-        revoke(&path, "two").unwrap();
-        assert_eq!(names(), ["one", "three"]);
-        revoke(&path, "one").unwrap();
-        revoke(&path, "three").unwrap();
-        assert!(names().is_empty() && fs::read_to_string(&path).unwrap().starts_with("# API keys"));
-        fs::write(
-            &path,
-            format!(
-                "key = [{{ name = \"x\", created = \"2026-01-01T00:00:00Z\", api = \"{}\" }}]\n",
-                phc::cheap_hash("k").unwrap()
-            ),
-        )
-        .unwrap();
-        assert!(matches!(revoke(&path, "x"), Err(FileError::Content { .. })), "it is left as it is");
-    }
-
-    #[test]
-    fn a_symbolic_link_is_kept_and_its_target_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let (real, link) = (folder.path().join("real/keys.toml"), folder.path().join("link"));
-        fs::create_dir(folder.path().join("real")).unwrap();
-        std::os::unix::fs::symlink("real/keys.toml", &link).unwrap();
-        for name in ["first", "second"] {
-            cheap_add(&link, name).unwrap();
-            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        }
-        assert_eq!(list(&real).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_file_that_others_can_write_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys.toml");
-        cheap_add(&path, "a").unwrap();
-        for mode in [0o620, 0o602] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert!(matches!(list(&path), Err(FileError::Writable { .. })));
-            assert!(matches!(cheap_add(&path, "b"), Err(FileError::Writable { .. })));
-        }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(list(&path).unwrap().len(), 1);
-        assert!(matches!(list(&folder.path().join("none")), Err(FileError::Missing { .. })));
-    }
-}
+mod tests;

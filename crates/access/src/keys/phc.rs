@@ -1,4 +1,5 @@
-//! Argon2id hashes of keys, as PHC strings.
+//! Argon2id hashes of keys, as PHC strings: of keys from the environment, which operators may have chosen themselves, and
+//! from older files.
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -14,15 +15,6 @@ pub enum HashError {
     /// The hash function failed.
     #[error("cannot hash a key: {0}")]
     Hash(argon2::password_hash::Error),
-}
-
-/// Memory in KiB, passes, lanes: 19 MiB, about 20 ms. Keys are 256 random bits, so that this protects only keys that
-/// operators chose themselves.
-const OURS: (u32, u32, u32) = (19_456, 2, 1);
-
-/// The hash for the key file.
-pub(super) fn hash(key: &str) -> Result<String, HashError> {
-    hash_with(key, OURS)
 }
 
 /// A hash that is cheap to check, for tests.

@@ -1,63 +1,32 @@
 //! The current keys: read once, and again when the file changes.
 //!
 //! A file that is unreadable for a moment revokes nothing: good keys stay good, and other keys are neither good nor bad
-//! until the file can be read again. An editor may truncate a file before it writes it, so that a key counts as revoked
-//! only after the file has been unchanged for a moment.
+//! until the file can be read again. An editor may truncate a file before it writes it, so that a key that is missing
+//! counts as revoked only after the file has been unchanged for a moment. Lines that are added to the file count at once.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use super::Keys;
-use super::file::{FileError, list};
+use super::error::FileError;
+use super::key::KeyKind;
+use super::line::Line;
+use super::reader::{LastLine, Part, Progress, Reader};
+use super::set::KeySet;
 
 /// A file that changed more recently may be half written.
-const SETTLED: Duration = Duration::from_millis(200);
-
-/// One stored hash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Hash {
-    /// The hash; it also identifies the key while the program runs.
-    pub(crate) phc: Arc<str>,
-    /// See [`super::hint`]; it rejects a wrong key without a slow check.
-    pub(crate) hint: Option<String>,
-}
-
-/// All hashes at one time.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeySet {
-    pub(crate) worker: Vec<Hash>,
-    pub(crate) api: Vec<Hash>,
-}
-
-impl KeySet {
-    /// How many worker keys there are.
-    #[must_use]
-    pub fn worker_keys(&self) -> usize {
-        self.worker.len()
-    }
-
-    /// How many API keys there are.
-    #[must_use]
-    pub fn api_keys(&self) -> usize {
-        self.api.len()
-    }
-
-    /// Whether the hash is in the set.
-    #[must_use]
-    pub fn has(&self, phc: &str) -> bool {
-        self.worker.iter().chain(&self.api).any(|hash| *hash.phc == *phc)
-    }
-}
+pub(crate) const SETTLED: Duration = Duration::from_millis(200);
 
 /// The keys as they are known now.
-#[derive(Debug, Clone)]
-pub(crate) struct KeySnapshot {
-    pub(crate) set: Arc<KeySet>,
+#[derive(Debug, Default)]
+pub(crate) struct CurrentKeys {
+    pub(crate) set: KeySet,
     /// Whether a key that is not in the set is a bad key.
     pub(crate) certain: bool,
-    /// Changes whenever a key may have been added or removed.
+    /// Changes whenever a key may have been added, changed or removed.
     pub(crate) version: u64,
 }
 
@@ -65,14 +34,17 @@ pub(crate) struct KeySnapshot {
 #[derive(Debug)]
 pub struct KeyStore {
     keys: Keys,
-    state: Mutex<StoreState>,
+    /// Held for one look-up or one change, also on the thread that carries tokens.
+    current: RwLock<CurrentKeys>,
+    /// Held while the file is read.
+    file: Mutex<LastReading>,
 }
 
-#[derive(Debug)]
-struct StoreState {
-    snapshot: KeySnapshot,
-    /// The file as it was when it was read.
+/// The file as it was when it was read.
+#[derive(Debug, Default)]
+struct LastReading {
     stamp: Option<Stamp>,
+    progress: Option<Progress>,
 }
 
 /// Metadata that change with a file's content.
@@ -89,71 +61,123 @@ impl Stamp {
     }
 }
 
+/// What a reading has found.
+enum Found {
+    /// All keys of the file.
+    All(KeySet),
+    /// Lines behind those that are known.
+    More(Vec<Line>),
+}
+
 impl KeyStore {
     /// Reads the keys.
     ///
     /// # Errors
     /// The file cannot be read or is not a key file.
     pub fn open(keys: Keys) -> Result<Self, FileError> {
-        let stamp = keys.file.as_deref().and_then(|path| path.metadata().ok()).map(|meta| Stamp::of(&meta));
-        let set = read(&keys)?;
-        let snapshot = KeySnapshot { set: Arc::new(set), certain: true, version: 0 };
-        Ok(Self { keys, state: Mutex::new(StoreState { snapshot, stamp }) })
+        let mut current = CurrentKeys { certain: true, ..CurrentKeys::default() };
+        let mut last = LastReading::default();
+        match &keys.file {
+            Some(path) => {
+                let (found, _) = read(path, &keys, &mut last)?;
+                current.apply(found);
+            }
+            None => keys.bare().for_each(|key| current.set.insert(Arc::new(key))),
+        }
+        current.version = 0;
+        Ok(Self { keys, current: RwLock::new(current), file: Mutex::new(last) })
     }
 
-    /// The keys as they were read last.
+    /// How many keys of a kind there are.
     #[must_use]
-    pub fn keys(&self) -> Arc<KeySet> {
-        self.last_read().set
+    pub fn count(&self, kind: KeyKind) -> usize {
+        self.current().set.count(kind)
     }
 
     /// The keys of the last read, without a look at the file.
-    pub(crate) fn last_read(&self) -> KeySnapshot {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
+    pub(crate) fn current(&self) -> RwLockReadGuard<'_, CurrentKeys> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The current keys. Blocks on file metadata, and reads the file if it has changed.
-    pub(crate) fn snapshot(&self) -> KeySnapshot {
-        let Some(path) = &self.keys.file else { return self.last_read() };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    fn current_mut(&self) -> RwLockWriteGuard<'_, CurrentKeys> {
+        self.current.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the file, and reads it if it has changed. Blocks.
+    pub(crate) fn look(&self) {
+        let Some(path) = &self.keys.file else { return };
+        let mut last = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         // A writer truncates a file before it writes it; on a busy machine there may be a long pause between the two.
         let found = path.metadata().ok().filter(|meta| meta.len() > 0);
-        let found = found.map(|meta| (Stamp::of(&meta), is_settled(&meta)));
-        if let Some((stamp, _)) = found
-            && state.stamp == Some(stamp)
-        {
-            state.snapshot.certain = true;
-            return state.snapshot.clone();
+        if found.as_ref().is_some_and(|meta| last.stamp == Some(Stamp::of(meta))) {
+            self.current_mut().certain = true;
+            return;
         }
-        match (read(&self.keys), found) {
-            (Ok(set), Some((stamp, true))) => {
-                if *state.snapshot.set != set {
-                    tracing::info!(worker_keys = set.worker.len(), api_keys = set.api.len(), "key file read again");
-                    state.snapshot.set = Arc::new(set);
-                    state.snapshot.version += 1;
-                } else if !state.snapshot.certain {
-                    state.snapshot.version += 1;
-                }
-                state.snapshot.certain = true;
-                state.stamp = Some(stamp);
-                state.snapshot.clone()
+        match read(path, &self.keys, &mut last) {
+            Ok((found @ Found::More(_), last_line)) => {
+                let mut current = self.current_mut();
+                current.apply(found);
+                current.certain = last_line != LastLine::Torn;
             }
-            (Ok(set), _) => {
-                // The file may be half written: new hashes count, missing ones are not revoked yet.
-                let mut all = (*state.snapshot.set).clone();
-                for (known, new) in [(&mut all.worker, set.worker), (&mut all.api, set.api)] {
-                    known.extend(new.into_iter().filter(|hash| !state.snapshot.set.has(&hash.phc)));
-                }
-                state.snapshot.certain = false;
-                KeySnapshot { set: Arc::new(all), certain: false, version: state.snapshot.version }
+            Ok((all, last_line)) if last_line != LastLine::Torn && found.is_some_and(|meta| is_settled(&meta)) => {
+                let mut current = self.current_mut();
+                let before = current.apply(all);
+                current.certain = true;
+                let (worker_keys, api_keys) = (current.set.count(KeyKind::Worker), current.set.count(KeyKind::Api));
+                drop(current);
+                // Many keys take a while to free.
+                drop(before);
+                tracing::info!(worker_keys, api_keys, "key file read again");
             }
-            (Err(error), _) => {
-                if std::mem::replace(&mut state.snapshot.certain, false) {
+            Ok((found, _)) => {
+                // It may be half written: new keys count, missing ones are not revoked yet.
+                *last = LastReading::default();
+                let mut current = self.current_mut();
+                if let Found::All(set) = found {
+                    current.add_new(&set);
+                }
+                current.certain = false;
+            }
+            Err(error) => {
+                *last = LastReading::default();
+                if std::mem::replace(&mut self.current_mut().certain, false) {
                     tracing::error!(%error, "keys stay as they are until the key file can be read");
                 }
-                state.snapshot.clone()
             }
         }
+    }
+}
+
+impl CurrentKeys {
+    /// Takes what a reading has found; returns the keys before, if there are others now.
+    fn apply(&mut self, found: Found) -> Option<KeySet> {
+        match found {
+            Found::All(set) => {
+                self.version += 1;
+                Some(std::mem::replace(&mut self.set, set))
+            }
+            Found::More(lines) => {
+                self.version += u64::from(!lines.is_empty());
+                lines.into_iter().for_each(|line| apply(&mut self.set, line));
+                None
+            }
+        }
+    }
+
+    fn add_new(&mut self, set: &KeySet) {
+        for key in set.iter() {
+            if self.set.present(key).is_none() {
+                self.version += 1;
+                self.set.insert(Arc::clone(key));
+            }
+        }
+    }
+}
+
+fn apply(set: &mut KeySet, line: Line) {
+    match line {
+        Line::Key(key) => set.insert(Arc::new(key)),
+        Line::Revoked(key, _) => set.remove(&key),
     }
 }
 
@@ -163,67 +187,29 @@ fn is_settled(meta: &Metadata) -> bool {
     !matches!(age, Some(Ok(age)) if age < SETTLED)
 }
 
-fn read(keys: &Keys) -> Result<KeySet, FileError> {
-    let mut set = KeySet::default();
-    if let Some(path) = &keys.file {
-        for pair in list(path)? {
-            set.worker.extend(pair.worker.map(|phc| Hash { phc: phc.into(), hint: pair.worker_hint }));
-            set.api.push(Hash { phc: pair.api.into(), hint: pair.api_hint });
-        }
+/// Reads the file, or what was added to it.
+fn read(path: &Path, keys: &Keys, last: &mut LastReading) -> Result<(Found, LastLine), FileError> {
+    let mut reader = Reader::open(path)?;
+    let stamp = Stamp::of(reader.meta());
+    let known = match last.progress.take() {
+        Some(progress) if reader.goes_on(&progress)? => Some(progress),
+        _ => None,
+    };
+    let (mut set, mut lines) = (KeySet::default(), Vec::new());
+    let is_more = known.is_some();
+    let reading = reader.read(known, |part| match part {
+        Part::Line(line) if is_more => lines.push(line),
+        Part::Line(line) => apply(&mut set, line),
+        Part::Comment(_) => {}
+    })?;
+    *last = LastReading { stamp: (reading.last_line != LastLine::Torn).then_some(stamp), progress: reading.progress };
+    if is_more {
+        return Ok((Found::More(lines), reading.last_line));
     }
-    let bare = |phc: &String| Hash { phc: phc.as_str().into(), hint: None };
-    set.worker.extend(keys.worker.iter().map(bare));
-    set.api.extend(keys.api.iter().map(bare));
-    Ok(set)
+    keys.bare().for_each(|key| set.insert(Arc::new(key)));
+    set.shrink();
+    Ok((Found::All(set), reading.last_line))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-
-    use super::*;
-    use crate::keys::cheap_hash;
-
-    fn write(path: &Path, pairs: usize, age: Duration) {
-        let pair = |number| {
-            let hash = cheap_hash(&format!("k{number}")).unwrap();
-            format!(
-                "[[pair]]\nname = \"{number}\"\ncreated = \"2026-01-01T00:00:00Z\"\nworker = \"{hash}\"\napi = \"{hash}\"\n"
-            )
-        };
-        fs::write(path, (0..pairs).map(pair).collect::<String>()).unwrap();
-        fs::File::open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
-    }
-
-    #[test]
-    fn keys_missing_for_a_moment_stay_and_removed_keys_are_revoked() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys.toml");
-        let long = Duration::from_secs(9);
-        write(&path, 2, long);
-        let store = KeyStore::open(Keys::file(path.clone())).unwrap();
-        assert!(store.snapshot().certain);
-
-        fs::remove_file(&path).unwrap();
-        let gone = store.snapshot();
-        assert!(!gone.certain && gone.set.worker.len() == 2, "other keys are unknown");
-        for age in [Duration::ZERO, long] {
-            write(&path, 0, age);
-            let half = store.snapshot();
-            assert!(!half.certain && half.set.worker.len() == 2, "it is truncated and not written yet");
-        }
-        write(&path, 1, Duration::ZERO);
-        let half = store.snapshot();
-        assert!(!half.certain && half.set.worker.len() == 3, "it may be half written");
-        write(&path, 3, Duration::ZERO);
-        assert_eq!(store.snapshot().set.worker.len(), 5, "new keys count at once");
-        fs::write(&path, "[[pair").unwrap();
-        assert!(!store.snapshot().certain && !store.last_read().certain);
-
-        write(&path, 1, long);
-        let (before, now) = (half.version, store.snapshot());
-        assert!(now.certain && now.set.worker.len() == 1 && now.version > before);
-        assert_eq!(store.snapshot().version, now.version);
-    }
-}
+mod tests;

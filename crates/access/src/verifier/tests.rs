@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::*;
-use crate::keys::Keys;
+use crate::keys::{KeyFile, KeyTerms, Keys, NewKeys};
 
 const LONG: Duration = Duration::from_mins(5);
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -14,7 +14,7 @@ fn plain() -> Verifier {
     Verifier::new(KeyStore::open(Keys::plain("w", "a").unwrap()).unwrap(), LONG)
 }
 
-/// Writes a settled key file with these worker keys; each API key is `api`.
+/// Writes a settled key file of an earlier version with these worker keys; each API key is `api`.
 fn write(path: &Path, workers: &[(&str, bool)]) {
     let api = keys::cheap_hash("api").unwrap();
     let mut text = String::new();
@@ -24,11 +24,19 @@ fn write(path: &Path, workers: &[(&str, bool)]) {
             "[[pair]]\nname = \"{number}\"\ncreated = \"2026-01-01T00:00:00Z\"\nworker = \"{hash}\"\napi = \"{api}\"\n"
         );
         if *hinted {
-            text += &format!("worker_hint = \"{}\"\n", keys::hint(worker));
+            text += &format!("worker_hint = \"{}\"\n", hint(worker));
         }
     }
     std::fs::write(path, text).unwrap();
     std::fs::File::open(path).unwrap().set_modified(SystemTime::now() - LONG).unwrap();
+}
+
+fn hint(key: &str) -> String {
+    keys::hint(&keys::digest(key))
+}
+
+fn of_worker(key: &str) -> (KeyKind, KeyDigest) {
+    (KeyKind::Worker, keys::digest(key))
 }
 
 async fn worker(verifier: &Verifier, key: &str) -> Result<bool, CheckUnavailable> {
@@ -55,9 +63,9 @@ async fn a_pair_added_while_running_is_good_at_once_even_after_a_refusal() {
     let verifier = Verifier::new(KeyStore::open(Keys::file(path.clone())).unwrap(), LONG);
     assert_eq!((worker(&verifier, "new").await, worker(&verifier, "w").await), (Ok(false), Ok(true)));
     write(&path, &[("w", false), ("new", true)]);
-    let mut last = 0;
-    assert!(verifier.refresh(&mut last).await.is_some_and(|set| set.worker.len() == 2));
-    assert!(verifier.refresh(&mut last).await.is_none(), "once");
+    let state = verifier.refresh().await;
+    assert_eq!((verifier.keys.count(KeyKind::Worker), state.look_again), (2, None));
+    assert_eq!(verifier.refresh().await, state, "once");
     assert_eq!(worker(&verifier, "new").await, Ok(true));
 }
 
@@ -68,8 +76,7 @@ async fn while_the_file_cannot_be_read_good_keys_stay_good_and_other_keys_are_un
     write(&path, &[("w", true), ("other", true)]);
     let verifier = Verifier::new(KeyStore::open(Keys::file(path.clone())).unwrap(), Duration::ZERO);
     std::fs::rename(&path, folder.path().join("away")).unwrap();
-    let mut last = 0;
-    assert!(verifier.refresh(&mut last).await.is_none());
+    assert_eq!(verifier.refresh().await.look_again, Some(keys::SETTLED));
     assert_eq!(worker(&verifier, "w").await, Ok(true), "checked again, against the keys that were read last");
     for _ in 0..2 {
         assert_eq!(worker(&verifier, "x").await, Err(CheckUnavailable::Unreadable), "it may be a new key");
@@ -90,9 +97,10 @@ async fn a_removed_key_is_bad_from_the_next_refresh_on() {
     let (first, _) = text.split_once("[[pair]]\nname = \"1\"").unwrap();
     std::fs::write(&path, first).unwrap();
     std::fs::File::open(&path).unwrap().set_modified(SystemTime::now() - LONG).unwrap();
-    let mut last = 0;
-    let set = verifier.refresh(&mut last).await.unwrap();
-    assert!(set.has(&kept) && set.worker.len() == 1);
+    let gone = verifier.check(KeyKind::Worker, "gone", HERE).await.unwrap().unwrap();
+    verifier.refresh().await;
+    assert!(verifier.present(&kept).is_some() && verifier.present(&gone).is_none());
+    assert!(!verifier.is_revoked(&kept) && verifier.is_revoked(&gone));
     assert_eq!((worker(&verifier, "w").await, worker(&verifier, "gone").await), (Ok(true), Ok(false)));
 }
 
@@ -100,7 +108,7 @@ async fn a_removed_key_is_bad_from_the_next_refresh_on() {
 async fn a_good_verdict_is_renewed_by_use_and_a_bad_one_is_not() {
     let verifier = plain();
     assert_eq!((worker(&verifier, "w").await, worker(&verifier, "x").await), (Ok(true), Ok(false)));
-    let until = |key: &str| verifier.verdicts.lock().unwrap()[&fingerprint(KeyKind::Worker, key)].1;
+    let until = |key: &str| verifier.verdicts.lock().unwrap()[&of_worker(key)].1;
     let (good, bad) = (until("w"), until("x"));
     assert_eq!((worker(&verifier, "w").await, worker(&verifier, "x").await), (Ok(true), Ok(false)));
     assert!(until("w") > good && until("x") == bad);
@@ -113,7 +121,7 @@ async fn the_hint_rejects_wrong_keys_without_a_check_slot() {
     write(&path, &[("w", true)]);
     let verifier = Verifier::new(KeyStore::open(Keys::file(path)).unwrap(), LONG);
     let _all_permits = verifier.hashing.acquire_many(PARALLEL_CHECKS as u32).await.unwrap();
-    let wrong = (0..).map(|number| format!("x{number}")).filter(|key| keys::hint(key) != keys::hint("w"));
+    let wrong = (0..).map(|number| format!("x{number}")).filter(|key| hint(key) != hint("w"));
     for key in wrong.take(3 * MAX_CHECKS) {
         let verdict = tokio::time::timeout(Duration::from_secs(30), worker(&verifier, &key)).await;
         assert_eq!(verdict, Ok(Ok(false)), "it waits for no permit");
@@ -146,10 +154,10 @@ async fn a_flood_of_wrong_keys_is_bounded_and_evicts_no_good_one() {
     for number in 0..MAX_VERDICTS as u64 + 10 {
         let mut wrong = [0; 32];
         wrong[..8].copy_from_slice(&number.to_le_bytes());
-        verifier.remember(wrong, CachedVerdict::Bad(0));
+        verifier.remember((KeyKind::Worker, wrong), CachedVerdict::Bad(0));
     }
     assert!(verifier.verdicts.lock().unwrap().len() <= MAX_VERDICTS);
-    assert!(matches!(verifier.remembered(&fingerprint(KeyKind::Worker, "w")), Some(Some(_))));
+    assert!(matches!(verifier.remembered(KeyKind::Worker, &keys::digest("w")), Some(Some(_))));
 }
 
 #[tokio::test]
@@ -167,6 +175,27 @@ async fn a_bad_verdict_expires_with_its_time_and_with_its_key_file_version() {
     let forgets = Verifier::new(KeyStore::open(Keys::plain("w", "a").unwrap()).unwrap(), Duration::ZERO);
     for key in ["w", "x"] {
         assert_eq!(worker(&forgets, key).await, Ok(key == "w"));
-        assert_eq!(forgets.remembered(&fingerprint(KeyKind::Worker, key)), None, "{key}");
+        assert_eq!(forgets.remembered(KeyKind::Worker, &keys::digest(key)), None, "{key}");
     }
+}
+
+#[tokio::test]
+async fn a_generated_key_needs_no_slow_check_and_is_good_until_it_is_revoked_or_expires() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::of_router(folder.path().join("keys"));
+    let first = file.create("first", &NewKeys::Worker, None).unwrap().worker.unwrap();
+    let verifier = Verifier::new(KeyStore::open(Keys::file(file.path().to_owned())).unwrap(), LONG);
+    let _all_permits = verifier.hashing.acquire_many(PARALLEL_CHECKS as u32).await.unwrap();
+    assert_eq!(worker(&verifier, &first).await, Ok(true));
+    assert_eq!(verifier.check(KeyKind::Api, &first, HERE).await, Ok(None), "it is a worker's");
+    assert!(verifier.verdicts.lock().unwrap().is_empty(), "there is nothing to remember");
+    let long_ago = Timestamp::from_second(1).unwrap();
+    let over = file.create("over", &NewKeys::Worker, Some(long_ago)).unwrap().worker.unwrap();
+    assert_eq!(worker(&verifier, &over).await, Ok(false), "its time is over");
+    let new = file.create("new", &NewKeys::Api(KeyTerms::workers_only()), None).unwrap().api.unwrap();
+    let found = verifier.check(KeyKind::Api, &new, HERE).await.unwrap().unwrap();
+    assert_eq!((&*found.name, found.terms()), ("new", &KeyTerms::workers_only()));
+    file.revoke("first").unwrap();
+    verifier.refresh().await;
+    assert_eq!(worker(&verifier, &first).await, Ok(false));
 }

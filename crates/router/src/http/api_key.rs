@@ -10,11 +10,12 @@ use axum::response::{IntoResponse, Response};
 use crate::failure::Failure;
 use crate::shared::RouterState;
 use crate::unauthenticated::Unauthenticated;
-use auxot_access::{CheckUnavailable, KeyId, KeyKind};
+use auxot_access::CheckUnavailable;
+use auxot_access::keys::{Key, KeyKind};
 
-/// The id of the key of a request.
+/// The key of a request.
 #[derive(Debug, Clone)]
-pub(crate) struct Key(pub(crate) KeyId);
+pub(crate) struct ClientKey(pub(crate) Arc<Key>);
 
 /// Passes a request with a good API key on.
 pub(crate) async fn require_key(State(shared): State<Arc<RouterState>>, mut request: Request, next: Next) -> Response {
@@ -29,14 +30,14 @@ pub(crate) async fn require_key(State(shared): State<Arc<RouterState>>, mut requ
         Ok(key) => {
             unauthenticated.authenticate();
             drop(unauthenticated);
-            request.extensions_mut().insert(Key(key));
+            request.extensions_mut().insert(ClientKey(key));
             next.run(request).await
         }
         Err(failure) => failure.into_response(),
     }
 }
 
-async fn check(shared: &RouterState, key: &str, unauthenticated: &Unauthenticated) -> Result<KeyId, Failure> {
+async fn check(shared: &RouterState, key: &str, unauthenticated: &Unauthenticated) -> Result<Arc<Key>, Failure> {
     match shared.verifier.check(KeyKind::Api, key, unauthenticated.address).await {
         Ok(Some(key)) => Ok(key),
         Ok(None) => Err(Failure::BadKey),

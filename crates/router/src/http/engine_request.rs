@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use super::api_key::Key;
+use super::api_key::ClientKey;
 use super::body::whole;
 use super::chat::{self, ChatRequest};
 use crate::answer::{EngineHead, JobAnswer};
@@ -55,7 +55,7 @@ async fn answer(
     shared: &Arc<RouterState>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let key = request.extensions().get::<Key>().map(|key| key.0.clone()).ok_or(Failure::NoKey)?;
+    let key = request.extensions().get::<ClientKey>().map(|key| key.0.clone()).ok_or(Failure::NoKey)?;
     // The model of the target wins over that of the body.
     let of_target = request.uri().query().and_then(model_of_query).map(Cow::into_owned);
     let target = match request.uri().query() {

@@ -1,5 +1,6 @@
 //! What concerns all workers and jobs: numbers, policy, revoked keys, the end.
 
+use auxot_access::keys::Key;
 use auxot_protocol::{Policy, ToWorker};
 use tokio::sync::watch;
 
@@ -34,7 +35,7 @@ impl Hub {
     }
 
     /// Ends the links and the jobs of keys that are no longer good.
-    pub(crate) fn revoke(&self, is_good: impl Fn(&str) -> bool) {
+    pub(crate) fn revoke(&self, is_good: impl Fn(&Key) -> bool) {
         self.update(|inner| {
             for link in inner.links.values().filter(|link| !is_good(&link.key)) {
                 tracing::warn!(gpu_id = %link.gpu_id, "link cut: its key is revoked");

@@ -16,7 +16,7 @@ use crate::board::{Conversation, ProviderId, RequiredExtension};
 use crate::failure::Failure;
 use crate::log_text::log_text;
 use auxot_access::BudgetShare;
-use auxot_access::KeyId;
+use auxot_access::keys::Key;
 
 /// The name of the workers, as a provider.
 pub(crate) const WORKERS: &str = "gpu";
@@ -35,8 +35,8 @@ pub(crate) struct RequestedJob {
     pub(crate) whole: WholeRequest,
     /// The same for workers that take no whole requests.
     pub(crate) chat: AsChat,
-    /// Id of the client's key.
-    pub(crate) key: KeyId,
+    /// The client's key.
+    pub(crate) key: Arc<Key>,
     /// Its part of the bound over all bodies.
     pub(crate) _body_bytes: BudgetShare,
 }

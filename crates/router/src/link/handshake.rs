@@ -9,7 +9,8 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use crate::ids;
 use crate::log_text::log_text;
 use crate::shared::RouterState;
-use auxot_access::{CheckUnavailable, KeyId, KeyKind};
+use auxot_access::CheckUnavailable;
+use auxot_access::keys::{Key, KeyKind};
 
 /// Seconds before a worker that cannot be accepted now should reconnect.
 const RETRY_SECONDS: u64 = 5;
@@ -22,7 +23,7 @@ const INVALID_KEY: (&str, &str) = ("invalid GPU key", "Authentication failed. Ch
 pub(super) struct AcceptedWorker {
     pub(super) capabilities: Capabilities,
     pub(super) gpu_id: Arc<str>,
-    pub(super) key: KeyId,
+    pub(super) key: Arc<Key>,
 }
 
 /// Performs the handshake; returns `None` after a refusal, and the connection ends with the socket.

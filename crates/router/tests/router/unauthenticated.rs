@@ -1,7 +1,9 @@
 //! Before a good key: half-open requests, silent sockets, wrong keys and large first messages do not shut others out.
 
+use std::path::Path;
 use std::time::Duration;
 
+use auxot_router::keys::{KeyFile, KeyTerms, NewKeys};
 use auxot_router::{Config, Keys, Router};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -80,11 +82,17 @@ async fn an_authenticated_connection_may_be_idle_for_a_bounded_time() {
     closed(known).await;
 }
 
+/// Makes a worker key and an API key.
+fn pair(file: &Path, name: &str) -> (String, String) {
+    let made = KeyFile::of_router(file).create(name, &NewKeys::Pair(KeyTerms::default()), None).unwrap();
+    (made.worker.unwrap(), made.api.unwrap())
+}
+
 #[tokio::test]
 async fn wrong_keys_do_not_delay_the_handshake_of_a_good_worker() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("keys.toml");
-    let pair = auxot_router::keys::add(&file, "one").unwrap();
+    let file = folder.path().join("keys");
+    let (worker_key, _) = pair(&file, "one");
     let router = start(Config { keys: Keys::file(file), ..config() }).await;
     let mut wrong = Vec::new();
     for number in 0..200 {
@@ -93,7 +101,7 @@ async fn wrong_keys_do_not_delay_the_handshake_of_a_good_worker() {
         wrong.push(worker);
     }
     let mut good = ScriptedWorker::raw(&router).await;
-    good.send(json!({ "type": "hello", "gpu_key": pair.worker, "capabilities": one_model(1) })).await;
+    good.send(json!({ "type": "hello", "gpu_key": worker_key, "capabilities": one_model(1) })).await;
     assert_eq!(good.receive().await["success"], true);
     for mut worker in wrong.into_iter().take(3) {
         assert_eq!(worker.receive().await["error"], "invalid GPU key");
@@ -104,13 +112,13 @@ async fn wrong_keys_do_not_delay_the_handshake_of_a_good_worker() {
 async fn a_key_file_that_is_missing_for_a_moment_refuses_no_key() {
     let folder = tempfile::tempdir().unwrap();
     let (file, away) = (folder.path().join("keys.toml"), folder.path().join("away"));
-    let pair = auxot_router::keys::add(&file, "one").unwrap();
+    let (_, api_key) = pair(&file, "one");
     let config = Config { keys: Keys::file(file.clone()), auth_cache_ttl: Duration::ZERO, ..config() };
     let router = start(config).await;
     let client = Client::new(&router);
     std::fs::rename(&file, &away).unwrap();
     let ask = async |key: &str| client.get("/v1/models").bearer_auth(key).send().await.unwrap();
-    assert_eq!(ask(&pair.api).await.status(), 200, "good keys stay good");
+    assert_eq!(ask(&api_key).await.status(), 200, "good keys stay good");
     let unknown = ask("rtr_may-be-new").await;
     assert_eq!((unknown.status().as_u16(), unknown.headers().contains_key("retry-after")), (503, true));
     let mut worker = ScriptedWorker::raw(&router).await;
@@ -127,8 +135,8 @@ async fn a_key_file_that_is_missing_for_a_moment_refuses_no_key() {
 async fn a_revoked_key_ends_its_links_and_jobs_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
-    let pair = auxot_router::keys::add(&file, "leaked").unwrap();
-    let kept = auxot_router::keys::add(&file, "kept").unwrap();
+    let (leaked_worker, leaked_api) = pair(&file, "leaked");
+    let (kept_worker, kept_api) = pair(&file, "kept");
     let router = start(Config { keys: Keys::file(file.clone()), ..config() }).await;
     let client = Client::new(&router);
     let join = async |key: &str| {
@@ -137,22 +145,19 @@ async fn a_revoked_key_ends_its_links_and_jobs_at_once() {
         assert_eq!(worker.receive().await["success"], true);
         worker
     };
-    let (leaked, mut good) = (join(&pair.worker).await, join(&kept.worker).await);
+    let (leaked, mut good) = (join(&leaked_worker).await, join(&kept_worker).await);
     let body = json!({ "model": "gemma-3-4b-it", "messages": [{ "role": "user", "content": "hi" }] });
     let ask = |key: &str| client.post("/v1/chat/completions").bearer_auth(key).json(&body).send();
-    let mut waits = tokio::task::JoinSet::from_iter([ask(&pair.api)]);
+    let mut waits = tokio::task::JoinSet::from_iter([ask(&leaked_api)]);
     router.wait_for(|now| now.active_jobs == 1).await;
 
-    let text = std::fs::read_to_string(&file).unwrap();
-    let (head, rest) = text.split_once("\n[[pair]]\n").unwrap();
-    let (_, second) = rest.split_once("\n[[pair]]\n").unwrap();
-    std::fs::write(&file, format!("{head}\n[[pair]]\n{second}")).unwrap();
+    KeyFile::of_router(&file).revoke("leaked").unwrap();
     leaked.close_code().await;
     assert_eq!(within_deadline("a refusal", waits.join_next()).await.unwrap().unwrap().unwrap().status(), 401);
-    let again = ask(&pair.api).await.unwrap();
+    let again = ask(&leaked_api).await.unwrap();
     let (status, body) = (again.status(), again.text().await.unwrap());
     assert_eq!(status, 401, "{body}");
-    let mut fine = tokio::task::JoinSet::from_iter([ask(&kept.api)]);
+    let mut fine = tokio::task::JoinSet::from_iter([ask(&kept_api)]);
     // The job of the revoked key may have arrived here first, with its cancel.
     let mut given = 0;
     let answer = loop {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use auxot_access::keys::{FileError, Stored, add_api_key, list, revoke};
+use auxot_access::keys::{FileError, Key, KeyFile, KeyTerms, NewKeys};
 use auxot_settings::Settings;
 use serde_json::{Value, json};
 
@@ -10,11 +10,11 @@ use crate::arguments::KeyCommand;
 
 /// The text that a command prints.
 pub(super) fn run(settings: &Settings, command: &KeyCommand, as_json: bool) -> Result<String, FileError> {
-    let path = file(settings);
-    let shown = path.display().to_string();
+    let file = KeyFile::of_gateway(path(settings));
+    let shown = file.path().display().to_string();
     Ok(match command {
         KeyCommand::Create(name) => {
-            let key = add_api_key(&path, name)?;
+            let key = file.create(name, &NewKeys::Api(KeyTerms::default()), None)?.api.unwrap_or_default();
             if as_json {
                 return Ok(json!({"name": name, "api_key": key, "file": shown}).to_string());
             }
@@ -25,15 +25,15 @@ pub(super) fn run(settings: &Settings, command: &KeyCommand, as_json: bool) -> R
             text
         }
         KeyCommand::List => {
-            let keys = list(&path)?;
+            let keys = file.list()?;
             if as_json {
-                let entry = |key: &Stored| json!({"name": key.name, "created": key.created.to_string()});
+                let entry = |key: &Key| json!({"name": key.name, "created": key.created.to_string()});
                 return Ok(Value::Array(keys.iter().map(entry).collect()).to_string());
             }
             keys.iter().map(|key| format!("{}  {}", key.created, key.name)).collect::<Vec<_>>().join("\n")
         }
         KeyCommand::Revoke(name) => {
-            revoke(&path, name)?;
+            file.revoke(name)?;
             if as_json {
                 return Ok(json!({"revoked": name, "file": shown}).to_string());
             }
@@ -43,7 +43,7 @@ pub(super) fn run(settings: &Settings, command: &KeyCommand, as_json: bool) -> R
 }
 
 /// The key file of the settings, else the one of the state directory.
-fn file(settings: &Settings) -> PathBuf {
+fn path(settings: &Settings) -> PathBuf {
     let own = || crate::places::state_dir(settings).join("gateway-keys.toml");
     settings.gateway.keys_file.clone().unwrap_or_else(own)
 }

@@ -1,0 +1,42 @@
+//! What an API key may use, and how much of it.
+
+use serde::{Deserialize, Serialize};
+
+/// The name of the workers in [`KeyTerms::providers`].
+pub const WORKERS: &str = "gpu";
+
+/// What an API key may use, and how much of it. The default is everything, without a limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeyTerms {
+    /// The models, by any of their names; `None` for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<String>>,
+    /// The providers, by their names, [`WORKERS`] for the workers; `None` for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub providers: Option<Vec<String>>,
+    /// Requests in a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
+    /// Requests that run or wait at one time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
+}
+
+/// Those of a key without terms.
+pub(super) static UNLIMITED: KeyTerms =
+    KeyTerms { models: None, providers: None, requests_per_minute: None, max_parallel: None };
+
+impl KeyTerms {
+    /// Of a key whose requests stay with the workers: nothing leaves this host for a program or a cloud.
+    #[must_use]
+    pub fn workers_only() -> Self {
+        Self { providers: Some(vec![WORKERS.to_owned()]), ..Self::default() }
+    }
+
+    /// Whether the key may use the provider of this name.
+    #[must_use]
+    pub fn allow_provider(&self, name: &str) -> bool {
+        self.providers.as_ref().is_none_or(|allowed| allowed.iter().any(|allowed| allowed == name))
+    }
+}
