@@ -2,9 +2,7 @@
 
 mod activity;
 mod ask;
-mod bar;
 mod bundle;
-mod console;
 mod doctor;
 mod fit;
 mod fit_text;
@@ -12,7 +10,6 @@ mod import;
 mod keys;
 mod load_bar;
 mod models;
-mod numbers;
 mod pull;
 mod remote;
 mod remove;
@@ -28,11 +25,11 @@ pub(crate) use pull::download_of_table;
 use std::process::ExitCode;
 
 use auxot_catalog::{Catalog, MeasurementHistory, Model};
+use auxot_console::Console;
 use auxot_fleet::{device_warning, table_warnings};
 use auxot_settings::{Loaded, Settings};
 
 use crate::arguments::{FitRequest, Inspection, KeyCommand, Target};
-use console::Console;
 use fit::HostState;
 
 /// The model does not exist or cannot be used (`EX_NOINPUT`).

@@ -7,9 +7,8 @@ use auxot_admin::control::{client, follow};
 use auxot_settings::Settings;
 
 use super::ask::{AskError, ask, end, pretty};
-use super::console::{Console, Paint, align_right};
-use super::numbers::{seconds, time_of_day};
 use super::status_text::share_text;
+use auxot_console::{Console, Paint, align_right, seconds, time_of_day};
 
 /// Ended jobs that are shown as text; JSON has all.
 const SHOWN_JOBS: usize = 20;
@@ -143,12 +142,12 @@ mod tests {
     #[test]
     fn no_control_character_of_an_engine_reaches_the_terminal() {
         let line = LogLine { number: 1, process: 2, at_ms: 0, text: "a\u{1b}[31m\tb\u{7}".into() };
-        assert_eq!(log_text(&line, &Console::plain(80)), "00:00:00 2 a\\u{1b}[31m\tb\\u{7}");
+        assert_eq!(log_text(&line, &Console::fixed_width(80)), "00:00:00 2 a\\u{1b}[31m\tb\\u{7}");
     }
 
     #[test]
     fn events_are_one_line_each() {
-        let event = |what| event_text(&Event { id: 1, at_ms: 0, what }, &Console::plain(80));
+        let event = |what| event_text(&Event { id: 1, at_ms: 0, what }, &Console::fixed_width(80));
         let to_failed = EventKind::Model {
             model: "m".into(),
             from: Some("waiting_for_room".into()),

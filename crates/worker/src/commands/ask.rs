@@ -10,8 +10,8 @@ use auxot_admin::control::client::{self, ControlError};
 use auxot_settings::Settings;
 use serde::Serialize;
 
-use super::console::Console;
 use super::status_text;
+use auxot_console::Console;
 
 /// No worker answers (`EX_UNAVAILABLE`).
 const EXIT_NO_WORKER: u8 = 69;

@@ -17,7 +17,7 @@ use serde_json::json;
 
 pub(super) use self::archive::{BundleError, BundledFile, Contents};
 pub(super) use self::signature::{Signature, Signers};
-use super::console::Console;
+use auxot_console::Console;
 
 /// The system's own reads of a large file are of this size.
 const BUFFER: usize = 1 << 20;

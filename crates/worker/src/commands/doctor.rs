@@ -23,9 +23,9 @@ use rustix::fs::{Access, access, statvfs};
 
 use self::finding::{Finding, Verdict, bad, good, warning};
 use super::ask::ask;
-use super::console::{Console, Paint};
 use crate::arguments::BundleRequest;
 use crate::causes::with_causes;
+use auxot_console::{Console, Paint};
 
 /// Fewer open files than this are not enough for a busy worker.
 const ENOUGH_FILES: u64 = 4096;
@@ -339,7 +339,7 @@ mod tests {
             warning("devices", "no GPU", "install one"),
             bad("router", "gone", "start it"),
         ];
-        let text = text(&findings, &Console::plain(80));
+        let text = text(&findings, &Console::fixed_width(80));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[..2], ["✗ router   gone", "           start it"]);
         assert_eq!(lines[2..5], ["! devices  no GPU", "           install one", "✓ engine   is there"]);

@@ -3,10 +3,8 @@
 use auxot_gpu::Device;
 use auxot_placement::{Placement, Share, Split, bytes_text};
 
-use super::bar::{Part, bar};
-use super::console::{Console, Paint};
 use super::fit::FitReport;
-use super::numbers::grouped;
+use auxot_console::{Console, Paint, Part, bar, grouped};
 
 /// A wider bar shows no more.
 const MAX_BAR: usize = 60;

@@ -8,8 +8,8 @@ use auxot_settings::Settings;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::ask::{AskError, ask};
-use super::console::Console;
 use super::status_text::state;
+use auxot_console::Console;
 
 /// Pause between two looks at the model.
 const INTERVAL: Duration = Duration::from_millis(100);

@@ -4,8 +4,7 @@ use auxot_catalog::{Catalog, Damaged, Model, Task, path_text};
 use auxot_placement::bytes_text;
 use serde_json::{Value, json};
 
-use super::console::{Console, Paint, align_right};
-use super::numbers::{grouped, parameters};
+use auxot_console::{Console, Paint, align_right, grouped, parameters};
 
 pub(super) fn text(catalog: &Catalog, console: &Console) -> String {
     let mut text = String::new();

@@ -19,9 +19,9 @@ use self::progress::Progress;
 pub(super) use self::source::is_of_hub;
 use self::source::{FoundSource, PullError, find, hub, of_repository};
 use super::EXIT_NO_MODEL;
-use super::console::Console;
 use super::remote::{RemoteModel, headers};
 use crate::arguments::{EXIT_USAGE, PullRequest};
+use auxot_console::Console;
 
 /// Runs the command.
 pub(super) fn run(settings: &Settings, request: &PullRequest, as_json: bool, console: &Console) -> ExitCode {

@@ -7,7 +7,7 @@ use auxot_catalog::{Catalog, Model, path_text};
 use auxot_placement::bytes_text;
 use serde_json::json;
 
-use super::console::Console;
+use auxot_console::Console;
 
 /// Removes a model's files, and its projector where no other model has it.
 pub(super) fn run(catalog: &Catalog, model: &Model, as_json: bool, console: &Console) -> ExitCode {

@@ -23,8 +23,8 @@ use self::layout::{Layout, MODELS};
 use self::manager::{Manager, ManagerError, Service, Start};
 use self::router::LocalRouter;
 use super::ask::ask;
-use super::console::Console;
 use crate::arguments::ServiceRequest;
+use auxot_console::Console;
 
 /// How long an installation waits for the router.
 const ROUTER_WAIT: Duration = Duration::from_secs(30);

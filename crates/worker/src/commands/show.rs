@@ -3,9 +3,8 @@
 use auxot_catalog::{Model, RunParameters, path_text};
 use auxot_placement::bytes_text;
 
-use super::console::{Console, Paint};
 use super::models::{model_json, pretty};
-use super::numbers::{grouped, parameters};
+use auxot_console::{Console, Paint, grouped, parameters};
 
 pub(super) fn text(model: &Model, run: &RunParameters, console: &Console) -> String {
     let yes = |holds: bool| if holds { "yes".to_owned() } else { "no".to_owned() };

@@ -3,9 +3,7 @@
 use auxot_admin::control::api::{DeviceStatus, DownloadStatus, ModelStatus, Status};
 use auxot_placement::bytes_text;
 
-use super::bar::{Part, bar};
-use super::console::{Console, Paint, align_right};
-use super::numbers::{grouped, seconds};
+use auxot_console::{Console, Paint, Part, align_right, bar, duration, grouped, seconds};
 
 /// Columns of the bar of a device.
 const BAR: usize = 30;
@@ -144,17 +142,6 @@ pub(super) fn state(model: &ModelStatus) -> String {
     }
 }
 
-/// As `3 d 4 h`, `4 h 12 min`, `12 min` or `40 s`.
-pub(super) fn duration(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use auxot_admin::control::api::{Figures, MetricsStatus, RouterStatus, WorkerStatus};
@@ -215,7 +202,7 @@ pub(super) mod tests {
             DownloadStatus { bytes: Some(1 << 30), total_bytes: Some(4 << 30), ..download("receiving") },
             DownloadStatus { reason: Some("no disk".into()), pause_seconds: Some(300.0), ..download("failed") },
         ];
-        let text = text(&status, &Console::plain(100));
+        let text = text(&status, &Console::fixed_width(100));
         assert!(text.contains("download c  receiving 25 % of 4.0 GiB\n"), "{text}");
         assert!(text.contains("download c  failed: no disk; tried again after "), "{text}");
     }
@@ -224,7 +211,7 @@ pub(super) mod tests {
     fn what_is_wrong_comes_first_and_once_with_what_to_do() {
         let mut status = status();
         status.models[1].last_error = Some("it crashed".into());
-        let text = text(&status, &Console::plain(100));
+        let text = text(&status, &Console::fixed_width(100));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "! b-q4_0 has failed: it crashed; `auxot-worker reset b-q4_0` tries again");
         assert_eq!(lines[1], "! no model `c` here");
@@ -233,7 +220,7 @@ pub(super) mod tests {
 
     #[test]
     fn devices_and_models_are_shown() {
-        let text = text(&status(), &Console::plain(100));
+        let text = text(&status(), &Console::fixed_width(100));
         assert!(text.contains("up 1 h 6 min") && text.contains("wss://router/ws sends jobs"), "{text}");
         assert!(text.contains("8.0 GiB of 16.0 GiB used, 3.0 GiB by models"), "{text}");
         assert!(

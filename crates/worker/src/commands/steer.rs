@@ -7,8 +7,8 @@ use auxot_admin::control::client;
 use auxot_settings::Settings;
 
 use super::ask::{ask, end, pretty};
-use super::console::Console;
 use super::load_bar;
+use auxot_console::Console;
 
 /// `auxot-worker drain`.
 pub(super) fn drain(settings: &Settings, json: bool, console: &Console) -> ExitCode {

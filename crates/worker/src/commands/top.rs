@@ -13,7 +13,7 @@ use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEven
 use tokio::runtime::Runtime;
 
 use super::ask::{AskError, ask};
-use super::console::Console;
+use auxot_console::Console;
 use picture::{Picture, draw};
 
 /// Pause between two questions to the worker.

@@ -10,8 +10,8 @@ use auxot_placement::bytes_text;
 use auxot_settings::Settings;
 use serde_json::json;
 
-use super::console::{Console, Paint};
 use super::{EXIT_NO_MODEL, pull};
+use auxot_console::{Console, Paint};
 
 /// What became of one file.
 enum Outcome {

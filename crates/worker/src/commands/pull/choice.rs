@@ -7,9 +7,9 @@ use auxot_placement::bytes_text;
 use auxot_settings::Settings;
 
 use super::super::fit::{HostState, check_fit};
-use super::super::numbers::grouped;
 use super::super::remote::{HeaderError, headers};
 use crate::arguments::FitRequest;
+use auxot_console::grouped;
 
 /// Unquantised formats: twice the bytes of `Q8_0`, half its speed, and hardly better.
 const UNQUANTISED: [&str; 5] = ["f32", "f16", "bf16", "fp32", "fp16"];

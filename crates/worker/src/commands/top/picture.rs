@@ -9,9 +9,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Gauge, Paragraph, Row, Table, TableState};
 
 use crate::commands::activity::event_text;
-use crate::commands::console::Console;
-use crate::commands::numbers::seconds;
-use crate::commands::status_text::{duration, state, wrongs};
+use crate::commands::status_text::{state, wrongs};
+use auxot_console::{Console, duration, seconds};
 
 /// Faults that are shown; the others are counted.
 const SHOWN_WRONGS: usize = 3;

@@ -12,15 +12,15 @@ const NARROWEST: usize = 40;
 
 /// The output of the command.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Console {
+pub struct Console {
     /// Columns; `None` where no width is known and another program reads.
-    pub(super) width: Option<usize>,
+    pub width: Option<usize>,
     colours: bool,
 }
 
 /// The kind of a piece of text, which selects its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Paint {
+pub enum Paint {
     /// A heading or a name.
     Strong,
     /// What matters less.
@@ -36,7 +36,9 @@ pub(super) enum Paint {
 }
 
 impl Console {
-    pub(super) fn of_this_program() -> Self {
+    /// The output of this program.
+    #[must_use]
+    pub fn of_this_program() -> Self {
         let variable = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
         let terminal = io::stdout().is_terminal();
         let columns = rustix::termios::tcgetwinsize(io::stdout()).ok().filter(|_| terminal).map(|size| size.ws_col);
@@ -49,12 +51,12 @@ impl Console {
     }
 
     /// Columns for a bar chart.
-    pub(super) fn columns(&self) -> usize {
+    pub fn columns(&self) -> usize {
         self.width.unwrap_or(WIDTH)
     }
 
     /// An empty table as wide as the console.
-    pub(super) fn table(&self) -> Table {
+    pub fn table(&self) -> Table {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         // Output for another program is not wrapped.
@@ -67,18 +69,18 @@ impl Console {
     }
 
     /// A console whose text another program shows.
-    pub(super) fn without_colours() -> Self {
+    pub fn without_colours() -> Self {
         Self { width: None, colours: false }
     }
 
     /// A console of a fixed width without colours.
-    #[cfg(test)]
-    pub(super) fn plain(width: usize) -> Self {
+    #[must_use]
+    pub fn fixed_width(width: usize) -> Self {
         Self { width: Some(width), colours: false }
     }
 
     /// Colours a piece of text, where colours are on.
-    pub(super) fn paint(&self, paint: Paint, text: &str) -> String {
+    pub fn paint(&self, paint: Paint, text: &str) -> String {
         if !self.colours || text.is_empty() {
             return text.to_owned();
         }
@@ -95,26 +97,26 @@ impl Console {
 
     /// Prints the result. A closed output is not a failure of this program.
     #[allow(clippy::unused_self, reason = "printing belongs to the console")]
-    pub(super) fn print(&self, text: &str) {
+    pub fn print(&self, text: &str) {
         let _ = writeln!(io::stdout(), "{}", text.trim_end());
     }
 
     /// Prints one line of many; whether the output is still open.
     #[allow(clippy::unused_self, reason = "printing belongs to the console")]
-    pub(super) fn print_line(&self, text: &str) -> bool {
+    pub fn print_line(&self, text: &str) -> bool {
         let mut output = io::stdout().lock();
         writeln!(output, "{text}").and_then(|()| output.flush()).is_ok()
     }
 
     /// Prints why there is no result.
     #[allow(clippy::unused_self, reason = "printing belongs to the console")]
-    pub(super) fn print_error(&self, text: &str) {
+    pub fn print_error(&self, text: &str) {
         let _ = writeln!(io::stderr(), "{text}");
     }
 }
 
 /// Aligns columns of numbers.
-pub(super) fn align_right(table: &mut Table, columns: &[usize]) {
+pub fn align_right(table: &mut Table, columns: &[usize]) {
     for column in columns {
         if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);

@@ -1,7 +1,7 @@
 //! Numbers for people.
 
 /// With a comma after every three digits: `131,072`.
-pub(super) fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -14,7 +14,7 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// A number of parameters: `268 M`, `70.6 B`.
-pub(super) fn parameters(count: u64) -> String {
+pub fn parameters(count: u64) -> String {
     let (value, unit) = match count {
         0..1_000_000 => (count as f64 / 1e3, "K"),
         1_000_000..1_000_000_000 => (count as f64 / 1e6, "M"),
@@ -26,7 +26,7 @@ pub(super) fn parameters(count: u64) -> String {
 }
 
 /// A time: `12 ms`, `1.5 s`, `210 s`.
-pub(super) fn seconds(seconds: f64) -> String {
+pub fn seconds(seconds: f64) -> String {
     match seconds {
         ..1.0 => format!("{:.0} ms", seconds * 1e3),
         1.0..100.0 => format!("{seconds:.1} s"),
@@ -34,8 +34,19 @@ pub(super) fn seconds(seconds: f64) -> String {
     }
 }
 
+/// As `3 d 4 h`, `4 h 12 min`, `12 min` or `40 s`.
+pub fn duration(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
 /// The time of day in UTC of milliseconds since 1970: `14:03:59`.
-pub(super) fn time_of_day(at_ms: u64) -> String {
+pub fn time_of_day(at_ms: u64) -> String {
     let seconds = at_ms / 1000 % 86_400;
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
