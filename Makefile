@@ -96,7 +96,7 @@ lint:
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo doc --workspace --no-deps --document-private-items --quiet
 	if cargo deny --version >/dev/null 2>&1; then
-		cargo deny --all-features check --config config/lint/deny.toml licenses bans sources
+		cargo deny --all-features --config config/lint/deny.toml check licenses bans sources
 	else
 		echo "cargo-deny is not installed: licences and bans are not checked here"
 	fi

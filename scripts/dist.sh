@@ -76,7 +76,7 @@ sed "s|^release_signers=''\$|release_signers='$signer'|" "$scripts/install.sh" >
 mkdir -p "$folder/licences"
 cp "$root"/LICENSE-* "$folder/licences/"
 if cargo deny --version >/dev/null 2>&1; then
-  cargo deny --all-features check --config config/lint/deny.toml licenses bans sources || die "a library has a licence or a version that is not allowed"
+  cargo deny --all-features --config config/lint/deny.toml check licenses bans sources || die "a library has a licence or a version that is not allowed"
 else
   say "cargo-deny is not installed: licences and bans are not checked"
 fi
