@@ -1,5 +1,8 @@
 //! What the router costs with many workers and many clients, which are simulated on loopback.
 
+mod picture;
+mod scale;
+
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
@@ -10,7 +13,6 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 use crate::figure::Figure;
@@ -23,8 +25,6 @@ const DEVICES: usize = 8;
 const HEARTBEATS: u32 = 2_000;
 /// Heartbeats that are on their way at once.
 const BATCH: u32 = 20;
-const FEW_WORKERS: usize = 10;
-const MANY_WORKERS: usize = 1_000;
 /// Requests of a round, one after the other.
 const REQUESTS: u32 = 500;
 const ROUNDS: usize = 5;
@@ -35,7 +35,7 @@ const CHAT: &str = r#"{"model":"m-0","messages":[{"role":"user","content":"hello
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     let mut figures = vec![heartbeats(Router::start().await?).await?];
-    figures.push(choice(Router::start().await?).await?);
+    figures.extend(scale::run(Router::start().await?).await?);
     figures.extend(clients(Router::start().await?).await?);
     Ok(figures)
 }
@@ -122,9 +122,13 @@ async fn received(socket: &mut WebSocketStream<TcpStream>) -> anyhow::Result<Val
     }
 }
 
-/// The processor time of a heartbeat, from the socket to its acknowledgement.
 async fn heartbeats(router: Router) -> anyhow::Result<Figure> {
-    let mut socket = router.worker(1).await?;
+    let cost = heartbeat(&router, &mut router.worker(1).await?).await?;
+    Ok(Figure::at_most("router: CPU of a heartbeat, 50 models, 8 devices", "µs", cost, 60.0))
+}
+
+/// The processor time of a heartbeat, from the socket to its acknowledgement, in microseconds.
+async fn heartbeat(router: &Router, socket: &mut WebSocketStream<TcpStream>) -> anyhow::Result<f64> {
     let beat = json!({ "type": "heartbeat", "models": models(1), "devices": devices(), "jobs": 0 }).to_string();
     let mut costs = Samples::default();
     for round in 0..=ROUNDS {
@@ -135,41 +139,14 @@ async fn heartbeats(router: Router) -> anyhow::Result<Figure> {
             }
             socket.flush().await?;
             for _ in 0..BATCH {
-                ensure!(received(&mut socket).await?["type"] == "heartbeat_ack", "a heartbeat is not acknowledged");
+                ensure!(received(socket).await?["type"] == "heartbeat_ack", "a heartbeat is not acknowledged");
             }
         }
         if round > 0 {
             costs.push((router.cpu()?.saturating_sub(before) / HEARTBEATS).as_secs_f64() * 1e6);
         }
     }
-    Ok(Figure::at_most("router: CPU of a heartbeat, 50 models, 8 devices", "µs", costs.median(), 60.0))
-}
-
-/// What a request costs more among many workers than among few.
-async fn choice(router: Router) -> anyhow::Result<Figure> {
-    let mut workers = JoinSet::new();
-    let mut join = async |count: usize| {
-        for _ in 0..count {
-            let mut socket = router.worker(4).await?;
-            workers.spawn(async move {
-                while let Ok(message) = received(&mut socket).await {
-                    let answer = json!({ "type": "complete", "job_id": message["job_id"], "full_response": "hi",
-                                         "cache_tokens": 1, "input_tokens": 2, "output_tokens": 3 });
-                    if message["type"] == "job" && socket.send(Message::text(answer.to_string())).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        anyhow::Ok(())
-    };
-    join(FEW_WORKERS).await?;
-    let few = requests(&router).await?;
-    join(MANY_WORKERS - FEW_WORKERS).await?;
-    let many = requests(&router).await?;
-    eprintln!("a request costs {few:.0} µs among {FEW_WORKERS} workers and {many:.0} µs among {MANY_WORKERS}");
-    let name = "router: a request among 1,000 workers over one among 10";
-    Ok(Figure::at_most(name, "µs", many - few, 20.0))
+    Ok(costs.median())
 }
 
 /// The processor time of a request, in microseconds.

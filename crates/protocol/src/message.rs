@@ -196,7 +196,7 @@ impl ToWorker {
         Ok(match &*kind {
             "hello_ack" => Self::HelloAck(body(&kind, frame)?),
             "config_ack" => Self::ConfigAck(body(&kind, frame)?),
-            "heartbeat_ack" => Self::HeartbeatAck,
+            "heartbeat_ack" => whole_kind(frame).map(|_| Self::HeartbeatAck)?,
             "job" => Self::Job(Box::new(body(&kind, frame)?)),
             "cancel" => Self::Cancel(body(&kind, frame)?),
             "answer_read" => Self::AnswerRead(body(&kind, frame)?),
@@ -205,7 +205,7 @@ impl ToWorker {
                 Self::PolicyUpdate { policy: update.policy.map(Box::new) }
             }
             "error" => Self::Error(body(&kind, frame)?),
-            _ => Self::Unknown(kind.into_owned()),
+            _ => Self::Unknown(whole_kind(frame)?.into_owned()),
         })
     }
 
@@ -282,7 +282,7 @@ impl ToRouter<'static> {
             "answer_head" => Self::AnswerHead(body(&kind, frame)?),
             "complete" => Self::Complete(Box::new(body(&kind, frame)?)),
             "error" => Self::Error(body(&kind, frame)?),
-            _ => Self::Unknown(kind.into_owned()),
+            _ => Self::Unknown(whole_kind(frame)?.into_owned()),
         })
     }
 }
@@ -304,7 +304,20 @@ fn encode<T: Serialize>(message: &T) -> String {
     serde_json::to_string(message).unwrap_or_default()
 }
 
+/// The type of a message. Where it is the first field, as routers and workers write it, nothing else is read here: the caller
+/// reads the whole frame by [`body`] or [`whole_kind`].
 fn kind_of(frame: &str) -> Result<Cow<'_, str>, ParseError> {
+    let first = frame.strip_prefix(r#"{"type":""#).and_then(|rest| rest.split_once('"'));
+    match first {
+        Some((kind, _)) if kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
+            Ok(Cow::Borrowed(kind))
+        }
+        _ => whole_kind(frame),
+    }
+}
+
+/// The type of a message that is JSON from its beginning to its end.
+fn whole_kind(frame: &str) -> Result<Cow<'_, str>, ParseError> {
     let fault = |reason: String| ParseError::of_bytes(frame.as_bytes(), reason);
     let envelope: Envelope = serde_json::from_str(frame).map_err(|error| fault(place(&error)))?;
     envelope.kind.ok_or_else(|| fault("it has no `type`".to_owned()))

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use auxot_llama::PathTask;
 use auxot_protocol::{Capabilities, Heartbeat};
 
-use crate::resolver::{Resolution, Resolver};
+use crate::resolver::{Resolution, Resolver, WorkerModels};
 pub(crate) use choice::{Cascade, ProviderId, WorkersTurn};
 pub(crate) use conversations::Conversation;
 use conversations::Conversations;
@@ -114,6 +114,15 @@ impl Board {
     fn forget_worker(&mut self, gone: &ConnectedWorker) {
         self.totals.subtract(gone.totals());
         self.ranking.replace(gone.ranks(), &Ranks::default());
+        self.resolver.remove(gone.named());
+    }
+
+    /// The names of a worker's models have changed from these.
+    fn rename(&mut self, worker: WorkerId, before: Option<WorkerModels>) {
+        if let (Some(before), Some(entry)) = (before, self.workers.get(&worker)) {
+            self.resolver.remove(&before);
+            self.resolver.add(entry.named());
+        }
     }
 
     /// Changes a worker, and with it the totals and its ranks.
@@ -140,17 +149,15 @@ impl Board {
         self.totals.add(joined.totals());
         let before = joined.update_ranks();
         self.ranking.replace(&before, joined.ranks());
+        self.resolver.add(joined.named());
         self.workers.insert(worker, joined);
-        self.rebuild_resolver();
         self.dispatch();
     }
 
     /// A worker reports new capabilities.
     pub(crate) fn update_capabilities(&mut self, worker: WorkerId, capabilities: &Capabilities) {
-        let Some(renamed) = self.change(worker, |entry| entry.update_capabilities(capabilities)) else { return };
-        if renamed {
-            self.rebuild_resolver();
-        }
+        let Some(before) = self.change(worker, |entry| entry.update_capabilities(capabilities)) else { return };
+        self.rename(worker, before);
         self.dispatch();
     }
 
@@ -160,10 +167,8 @@ impl Board {
             let revived = !std::mem::replace(&mut entry.alive, true);
             (revived, entry.heartbeat(heartbeat))
         };
-        let Some((revived, renamed)) = self.change(worker, change) else { return false };
-        if renamed {
-            self.rebuild_resolver();
-        }
+        let Some((revived, before)) = self.change(worker, change) else { return false };
+        self.rename(worker, before);
         self.dispatch();
         revived
     }
@@ -183,7 +188,6 @@ impl Board {
     pub(crate) fn leave(&mut self, worker: WorkerId) {
         let Some(gone) = self.workers.remove(&worker) else { return };
         self.forget_worker(&gone);
-        self.rebuild_resolver();
         self.requeue(worker, gone.jobs.into_keys().collect());
         self.dispatch();
     }
@@ -335,10 +339,6 @@ impl Board {
 
     fn having(&self, model: &str) -> impl Iterator<Item = &ConnectedWorker> {
         self.workers.values().filter(move |worker| worker.has(model))
-    }
-
-    fn rebuild_resolver(&mut self) {
-        self.resolver = Resolver::of(self.workers.values().map(ConnectedWorker::named));
     }
 
     fn alive(&self) -> impl Iterator<Item = (WorkerId, &ConnectedWorker)> {

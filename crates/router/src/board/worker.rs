@@ -81,9 +81,9 @@ impl ConnectedWorker {
         worker
     }
 
-    /// Takes new capabilities; slots of 0 or none mean "unchanged". Returns whether the names of its models have
-    /// changed.
-    pub(super) fn update_capabilities(&mut self, capabilities: &Capabilities) -> bool {
+    /// Takes new capabilities; slots of 0 or none mean "unchanged". Returns the names of its models before, where
+    /// they have changed.
+    pub(super) fn update_capabilities(&mut self, capabilities: &Capabilities) -> Option<WorkerModels> {
         self.primary.clone_from(&capabilities.model);
         self.models = valid_models(capabilities.models.iter().cloned());
         self.pending = is_pending(capabilities);
@@ -96,10 +96,9 @@ impl ConnectedWorker {
         let only = (self.models.is_empty() && !self.pending).then_some(self.primary.as_str());
         let only = only.filter(|name| is_valid_name(name));
         let named = WorkerModels::of(self.models.iter().map(|report| report.name.as_str()), only, capabilities);
-        let changed = named != self.named;
-        self.named = named;
+        let before = (named != self.named).then(|| std::mem::replace(&mut self.named, named));
         self.find_places();
-        changed
+        before
     }
 
     /// The names of its models may have changed. Of two models with one name the first counts.
@@ -152,19 +151,20 @@ impl ConnectedWorker {
         Ranks { names: Arc::clone(&self.names), models, tasks }
     }
 
-    /// Takes the models of a heartbeat. Returns whether their names have changed.
-    pub(super) fn heartbeat(&mut self, heartbeat: Heartbeat) -> bool {
+    /// Takes the models of a heartbeat. Returns their names before, where they have changed.
+    pub(super) fn heartbeat(&mut self, heartbeat: Heartbeat) -> Option<WorkerModels> {
         self.draining = heartbeat.draining;
         if heartbeat.models.is_empty() {
-            return false;
+            return None;
         }
         self.models = valid_models(heartbeat.models.into_iter());
-        let same = self.named.names().eq(self.models.iter().map(|report| report.name.as_str()));
-        if !same {
-            self.named.rename(self.models.iter().map(|report| report.name.as_str()));
-            self.find_places();
+        if self.named.names().eq(self.models.iter().map(|report| report.name.as_str())) {
+            return None;
         }
-        !same
+        let before = self.named.clone();
+        self.named.rename(self.models.iter().map(|report| report.name.as_str()));
+        self.find_places();
+        Some(before)
     }
 
     /// Its models with their names.

@@ -68,7 +68,8 @@ impl ProviderHandle {
         queue: mpsc::Sender<ProviderJob>,
     ) -> Self {
         let listed = models.iter().map(|(name, _)| name.as_str());
-        let resolver = Resolver::of(std::iter::once(&WorkerModels::of(listed, None, &Capabilities::default())));
+        let mut resolver = Resolver::default();
+        resolver.add(&WorkerModels::of(listed, None, &Capabilities::default()));
         Self { name, form, models, resolver, queue, closed_until: None }
     }
 
