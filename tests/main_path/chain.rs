@@ -59,6 +59,15 @@ impl Chain {
         self.worker.metric_until("auxot_worker_model_loaded", &[&label], |value| value == wanted).await;
     }
 
+    /// What `auxot-router status --json` prints.
+    pub(crate) async fn status(&self, scratch: &Scratch) -> serde_json::Value {
+        let mut command = tokio::process::Command::new(binaries::program("auxot-router"));
+        command.env_clear().env("AUXOT_ROUTER_RUNTIME_DIR", scratch.join("router")).args(["status", "--json"]);
+        let output = command.output().await.expect("a status");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("a status as JSON")
+    }
+
     /// Processes below the worker.
     pub(crate) fn engines(&self) -> Vec<u32> {
         auxot_tests::processes::descendants(self.worker.program.pid())
@@ -80,7 +89,7 @@ fn keys(scratch: &Scratch) -> (String, String) {
 fn router(scratch: &Scratch) -> Command {
     let mut command = Command::new(binaries::program("auxot-router"));
     command.args(["serve", "--port", "0", "--keys-file"]).arg(scratch.join("keys.toml"));
-    command.env_clear().env("NO_COLOR", "1");
+    command.env_clear().env("NO_COLOR", "1").env("AUXOT_ROUTER_RUNTIME_DIR", scratch.join("router"));
     command
 }
 

@@ -9,3 +9,4 @@ mod client;
 mod fake;
 mod real;
 mod restarts;
+mod status;

@@ -21,6 +21,7 @@ mod providers;
 mod ranking;
 mod requirements;
 mod totals;
+mod view;
 mod worker;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -38,7 +39,7 @@ use providers::ProviderLoad;
 use ranking::{Ranking, Ranks};
 pub(crate) use requirements::{JobRequirements, RequiredExtension, ResolvedRequirements};
 use totals::WorkerTotals;
-pub(crate) use worker::{Availability, ConnectedWorker};
+pub(crate) use worker::{Availability, ConnectedWorker, WorkerView};
 
 /// One connection of a worker; a number is not used twice.
 pub(crate) type WorkerId = u64;

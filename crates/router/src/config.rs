@@ -1,6 +1,7 @@
 //! The configuration of a router, as checked values.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::{DesiredModel, Keys, ProviderConfig};
@@ -53,6 +54,17 @@ pub struct Config {
     pub providers: Vec<ProviderConfig>,
     /// Where the metrics are served, without a key.
     pub metrics_addr: Option<SocketAddr>,
+    /// The operator's socket and page.
+    pub control: Option<ControlConfig>,
+}
+
+/// The settings of the control socket and of the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlConfig {
+    /// The folder of the socket.
+    pub folder: PathBuf,
+    /// The port of the page on loopback; 0 takes a free one with the first request for it.
+    pub page_port: u16,
 }
 
 impl Default for Config {
@@ -80,6 +92,7 @@ impl Default for Config {
             load_wait: Duration::from_secs(30),
             providers: Vec::new(),
             metrics_addr: None,
+            control: None,
         }
     }
 }

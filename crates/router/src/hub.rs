@@ -8,15 +8,18 @@ mod admission;
 mod control;
 mod engine_answers;
 mod entry;
+mod link_handle;
+mod link_report;
 mod providers;
+mod recent_times;
+mod snapshot;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use auxot_protocol::{Cancel, Capabilities, Complete, Heartbeat, JobError, NOT_STARTED, Policy, ToWorker, Token};
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 use crate::answer::{JobAnswer, TooSlow};
 use crate::board::{Board, BoardEffect, BoardLimits, JobId, JobRequirements, JobState, WorkerId};
@@ -27,52 +30,13 @@ use crate::metrics::Metrics;
 use crate::resolver::Resolution;
 use crate::summary::Summary;
 use access_line::AccessLine;
-use auxot_access::keys::Key;
-pub(crate) use entry::{AsChat, ChatJob, JobEntry, JobForm, RequestedJob, WORKERS, WholeRequest};
+pub(crate) use entry::{AsChat, ChatJob, JobEntry, RequestedJob, WORKERS, WholeRequest};
+pub(crate) use link_handle::{LinkHandle, Outgoing};
+pub(crate) use link_report::LinkReport;
 use providers::cascade;
-pub(crate) use providers::{ChatUse, ProviderForm, ProviderHandle, ProviderJob};
-
-/// A message for a link's writer.
-#[derive(Debug)]
-pub(crate) enum Outgoing {
-    /// Serialised by the writer, so that a long prompt is not copied under the lock.
-    Job {
-        id: JobId,
-        request: Arc<RequestedJob>,
-        model: Option<String>,
-        form: JobForm,
-    },
-    Message(Box<ToWorker>),
-    Close {
-        code: u16,
-        reason: &'static str,
-    },
-}
-
-/// The hub's handle of a link.
-#[derive(Debug)]
-pub(crate) struct LinkHandle {
-    pub(crate) gpu_id: Arc<str>,
-    /// The key of its `hello`.
-    pub(crate) key: Arc<Key>,
-    /// Both sides have the `parameters` extension.
-    pub(crate) parameters: bool,
-    /// Both sides have the `requests` extension.
-    pub(crate) requests: bool,
-    pub(crate) queue: mpsc::Sender<Outgoing>,
-    /// Ends the link without a close frame.
-    pub(crate) cut: CancellationToken,
-}
-
-impl LinkHandle {
-    /// A full queue means that the worker does not read: the link is cut.
-    fn send(&self, message: Outgoing) {
-        if self.queue.try_send(message).is_err() && !self.cut.is_cancelled() {
-            tracing::warn!(gpu_id = %self.gpu_id, "link cut: the worker does not read");
-            self.cut.cancel();
-        }
-    }
-}
+pub(crate) use providers::{BreakerState, ChatUse, ProviderForm, ProviderHandle, ProviderJob, ProviderLimit};
+pub(crate) use recent_times::{Percentiles, RecentTimes, TimeFigures};
+pub(crate) use snapshot::{HubSnapshot, ProviderSnapshot, WorkerSnapshot};
 
 #[derive(Debug)]
 pub(crate) struct Hub {
@@ -191,12 +155,22 @@ impl Hub {
     }
 
     pub(crate) fn update_capabilities(&self, worker: WorkerId, capabilities: &Capabilities) {
-        self.update(|inner| inner.board.update_capabilities(worker, capabilities));
+        self.update(|inner| {
+            if let Some(link) = inner.links.get_mut(&worker) {
+                link.report.update(capabilities);
+            }
+            inner.board.update_capabilities(worker, capabilities);
+        });
     }
 
     /// Returns whether the worker was marked silent.
     pub(crate) fn heartbeat(&self, worker: WorkerId, heartbeat: Heartbeat) -> bool {
-        self.update(|inner| inner.board.heartbeat(worker, heartbeat))
+        self.update(|inner| {
+            if let Some(link) = inner.links.get_mut(&worker) {
+                link.report.heartbeat(&heartbeat);
+            }
+            inner.board.heartbeat(worker, heartbeat)
+        })
     }
 
     pub(crate) fn mark_silent(&self, worker: WorkerId) {
@@ -234,8 +208,11 @@ impl Hub {
             if counts && let Some((id, entry)) = inner.entries.remove_entry(&*complete.job_id) {
                 let mut line = entry.access_line(&id).counts(&complete);
                 // The worker keeps an engine's answer until it knows that all of it is here.
-                if let (Some(received), Some(link)) = (entry.answer.received(), inner.links.get(&worker)) {
-                    link.send_read(&id, received, true);
+                if let Some(link) = inner.links.get_mut(&worker) {
+                    link.report.times.add(line.first_byte, line.total);
+                    if let Some(received) = entry.answer.received() {
+                        link.send_read(&id, received, true);
+                    }
                 }
                 if let Err(failure) = entry.answer.complete(complete) {
                     line = line.failed(&failure);

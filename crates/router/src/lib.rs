@@ -21,6 +21,8 @@
 //! * **Workers first.** Where `providers` beside the workers (a program, a cloud) have a request's model, the board also
 //!   decides between them (`board::choice`): the next one only if the one before cannot serve it or refuses it before its
 //!   first byte. Each has a circuit breaker.
+//! * **An operator sees it all.** The `control` socket, for its own user only, answers with the state of workers, providers
+//!   and keys, made from a snapshot of the hub; the commands, the page and the tools for agents ask there.
 //! * **Connections without a good key are bounded** in number, time and bytes (`listen`, `unauthenticated`); a check of
 //!   a key is slow on purpose and its verdict is cached (`auxot_access`).
 
@@ -29,6 +31,7 @@ mod board;
 mod chunks;
 mod client_job;
 mod config;
+pub mod control;
 mod descriptors;
 mod desired_model;
 mod error_body;
@@ -52,7 +55,7 @@ mod transcript;
 mod unauthenticated;
 
 pub use auxot_access::keys::{self, Keys};
-pub use config::Config;
+pub use config::{Config, ControlConfig};
 pub use desired_model::DesiredModel;
 pub use providers::{BackendConfig, CliConfig, CliInput, ClientError, CloudApi, CloudConfig, ProviderConfig};
 pub use server::{Router, StartError};

@@ -19,7 +19,7 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::hub::LinkHandle;
+use crate::hub::{LinkHandle, LinkReport};
 use crate::log_text::log_text;
 use crate::shared::RouterState;
 use crate::unauthenticated::Unauthenticated;
@@ -75,6 +75,7 @@ async fn serve(
     };
     let Some(AcceptedWorker { capabilities, gpu_id, key }) = accepted else { return };
     unauthenticated.authenticate();
+    let address = unauthenticated.address;
     drop(unauthenticated);
     let (queue, outgoing) = mpsc::channel(QUEUE);
     let link = LinkHandle {
@@ -83,6 +84,7 @@ async fn serve(
         parameters: extension::has(&capabilities.extensions, extension::PARAMETERS),
         requests: extension::has(&capabilities.extensions, extension::REQUESTS),
         queue: queue.clone(),
+        report: LinkReport::new(address, &capabilities),
         cut: cut.clone(),
     };
     let worker = shared.hub.join(&capabilities, link);

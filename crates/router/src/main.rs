@@ -1,6 +1,8 @@
-//! `auxot-router`: serves, or creates and lists keys.
+//! `auxot-router`: serves, asks a running router, or creates and lists keys.
 
+mod ask;
 mod process;
+mod status_text;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -17,6 +19,8 @@ use tracing_subscriber::EnvFilter;
 const USAGE: u8 = 64;
 /// The system does not allow it: a port is taken, a pipe is closed.
 const FAILURE: u8 = 1;
+/// No router answers (`EX_UNAVAILABLE`).
+const NO_ROUTER: u8 = 69;
 
 /// Why the program fails: its message and its exit code.
 struct ExitError(String, u8);
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         None => serve(&cli.serve),
         Some(Command::Serve(arguments)) => serve(&arguments),
+        Some(Command::Status(arguments)) => ask::status(&arguments, &environment),
         Some(Command::Keys { command: KeysCommand::Create(arguments) }) => create(&arguments),
         Some(Command::Keys { command: KeysCommand::List(arguments) }) => list(&arguments),
     };

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::board::{JobId, ProviderId};
 use crate::failure::Failure;
-use crate::hub::{Hub, ProviderForm, ProviderHandle, ProviderJob};
+use crate::hub::{Hub, ProviderForm, ProviderHandle, ProviderJob, ProviderLimit};
 use crate::metrics::Metrics;
 use crate::provider_fault::ProviderReason;
 use breaker::{Breaker, RunOutcome};
@@ -153,7 +153,8 @@ impl Provider {
     fn publish(&self) {
         let limit = self.breaker.limit(self.config.max_parallel);
         self.metrics.available(&self.name, limit > 0);
-        self.hub.limit_provider(self.id, limit, self.breaker.until());
+        let (breaker, closed_until) = (self.breaker.state(), self.breaker.until());
+        self.hub.limit_provider(self.id, ProviderLimit { jobs: limit, breaker, closed_until });
     }
 }
 

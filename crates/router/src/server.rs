@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::answer::UnreadLimits;
 use crate::board::BoardLimits;
 use crate::config::Config;
+use crate::control::ControlServer;
 use crate::descriptors;
 use crate::http;
 use crate::hub::Hub;
@@ -147,6 +148,10 @@ impl Router {
                 Some(serve_metrics(address, state.hub.clone(), limits, closing.clone(), &mut server).await?)
             }
         };
+        if let Some(config) = state.config.control.clone() {
+            let control = ControlServer::open(config).await;
+            server.spawn(control.serve(state.clone(), addr, state.kill.clone()));
+        }
         tracing::info!(%addr, "router listens");
         if !addr.ip().is_loopback() {
             tracing::warn!(%addr, "keys and prompts cross this network in clear: put TLS in front of the router");

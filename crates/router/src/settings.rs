@@ -3,6 +3,7 @@
 //! A flag wins over its variable; an empty variable counts as unset.
 
 mod cli;
+mod control;
 mod providers;
 
 use std::net::SocketAddr;
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use cli::{Cli, Command, CreateArgs, KeysCommand, ListArgs, ServeArgs};
+
+pub use control::{RouterArgs, StatusArgs};
 
 use crate::{Config, DesiredModel, Keys};
 
@@ -174,6 +177,7 @@ pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Co
     };
     config.keys = keys(&mut reading, a.keys_file.as_deref());
     config.metrics_addr = reading.take(a.metrics_addr.as_deref(), "metrics-addr", "AUXOT_METRICS_ADDR", address);
+    config.control = Some(control::control(&mut reading, a.runtime_dir.as_deref(), a.page_port.as_deref()));
     providers(&mut reading, a.providers_file.as_deref(), &mut config);
     reading.finish((config, logging))
 }

@@ -29,13 +29,29 @@ pub(crate) enum Availability {
     OtherTasks(Vec<String>),
 }
 
+/// What an operator sees of a worker's jobs and models.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerView {
+    pub(crate) alive: bool,
+    pub(crate) draining: bool,
+    /// It does not know its model yet.
+    pub(crate) pending: bool,
+    /// Jobs that it can run in parallel.
+    pub(crate) slots: u32,
+    /// The model of each of its jobs; `None` where it lists no models.
+    pub(crate) jobs: Vec<Option<String>>,
+    pub(crate) models: Arc<Vec<ModelReport>>,
+    /// Names of its models where it reports none of them.
+    pub(crate) names: Arc<[Arc<str>]>,
+}
+
 /// One connection that sent `hello` with a good key.
 #[derive(Debug)]
 pub(crate) struct ConnectedWorker {
     pub(super) id: WorkerId,
     /// Name of the only model, where `models` is empty.
     primary: String,
-    models: Vec<ModelReport>,
+    models: Arc<Vec<ModelReport>>,
     /// Where in `models` each is.
     places: HashMap<String, usize>,
     /// The number of the last job for each place of `ranks`, counted over all workers.
@@ -63,7 +79,7 @@ impl ConnectedWorker {
         let mut worker = Self {
             id,
             primary: String::new(),
-            models: Vec::new(),
+            models: Arc::default(),
             places: HashMap::new(),
             last_dispatch: Vec::new(),
             names: Arc::default(),
@@ -85,7 +101,7 @@ impl ConnectedWorker {
     /// they have changed.
     pub(super) fn update_capabilities(&mut self, capabilities: &Capabilities) -> Option<WorkerModels> {
         self.primary.clone_from(&capabilities.model);
-        self.models = valid_models(capabilities.models.iter().cloned());
+        self.models = Arc::new(valid_models(capabilities.models.iter().cloned()));
         self.pending = is_pending(capabilities);
         self.draining = capabilities.draining;
         self.parameters = extension::has(&capabilities.extensions, extension::PARAMETERS);
@@ -157,7 +173,7 @@ impl ConnectedWorker {
         if heartbeat.models.is_empty() {
             return None;
         }
-        self.models = valid_models(heartbeat.models.into_iter());
+        self.models = Arc::new(valid_models(heartbeat.models.into_iter()));
         if self.named.names().eq(self.models.iter().map(|report| report.name.as_str())) {
             return None;
         }
@@ -165,6 +181,19 @@ impl ConnectedWorker {
         self.named.rename(self.models.iter().map(|report| report.name.as_str()));
         self.find_places();
         Some(before)
+    }
+
+    /// What an operator sees of it.
+    pub(super) fn view(&self) -> WorkerView {
+        WorkerView {
+            alive: self.alive,
+            draining: self.draining,
+            pending: self.pending,
+            slots: self.slots(),
+            jobs: self.jobs.values().cloned().collect(),
+            models: Arc::clone(&self.models),
+            names: Arc::clone(&self.names),
+        }
     }
 
     /// Its models with their names.

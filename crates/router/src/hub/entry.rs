@@ -9,7 +9,6 @@ use auxot_protocol::{HttpRequest, Job, JobRequest};
 use bytes::Bytes;
 use tokio_util::sync::DropGuard;
 
-use super::LinkHandle;
 use super::access_line::AccessLine;
 use crate::answer::JobAnswer;
 use crate::board::{Conversation, ProviderId, RequiredExtension};
@@ -181,16 +180,6 @@ impl JobEntry {
             dispatched: None,
             holder: JobHolder::Queue,
             attempts: 0,
-        }
-    }
-
-    /// The job goes to a worker, in the form that this returns.
-    pub(super) fn dispatched(&mut self, link: &LinkHandle, attempt: u32, reported_model: &str) -> JobForm {
-        self.held_by(JobHolder::Worker { gpu_id: link.gpu_id.clone() }, attempt);
-        let is_whole = link.requests || matches!(self.request.chat, AsChat::Unneeded);
-        match self.answer.dispatched(attempt, reported_model, is_whole) {
-            true => JobForm::Whole,
-            false => JobForm::Chat { parameters: link.parameters },
         }
     }
 

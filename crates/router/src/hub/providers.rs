@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::entry::JobHolder;
+use super::recent_times::RecentTimes;
 use super::{AsChat, Hub, Inner, RequestedJob, WORKERS};
 use crate::answer::JobAnswer;
 use crate::board::{Cascade, JobId, JobState, ProviderId, WorkersTurn};
@@ -20,13 +21,39 @@ use crate::resolver::{Resolution, Resolver, WorkerModels};
 #[derive(Debug)]
 pub(crate) struct ProviderHandle {
     pub(crate) name: Arc<str>,
-    form: ProviderForm,
+    pub(super) form: ProviderForm,
     /// The models, each with the provider's own name for it.
     models: Vec<(String, String)>,
     resolver: Resolver,
     queue: mpsc::Sender<ProviderJob>,
+    pub(super) breaker: BreakerState,
     /// While its circuit breaker is open: until when.
-    closed_until: Option<Instant>,
+    pub(super) closed_until: Option<Instant>,
+    /// Why it has refused a job last.
+    pub(super) last_refusal: Option<&'static str>,
+    /// Its completed jobs.
+    pub(super) times: RecentTimes,
+}
+
+/// The state of a provider's circuit breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BreakerState {
+    /// The provider gets requests.
+    Closed,
+    /// It gets none.
+    Open,
+    /// It gets one as a trial.
+    HalfOpen,
+}
+
+/// How many jobs a provider may have, and why.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProviderLimit {
+    /// Jobs at once.
+    pub(crate) jobs: u32,
+    pub(crate) breaker: BreakerState,
+    /// While the circuit breaker is open: until when.
+    pub(crate) closed_until: Option<Instant>,
 }
 
 /// Which requests a provider takes.
@@ -70,7 +97,8 @@ impl ProviderHandle {
         let listed = models.iter().map(|(name, _)| name.as_str());
         let mut resolver = Resolver::default();
         resolver.add(&WorkerModels::of(listed, None, &Capabilities::default()));
-        Self { name, form, models, resolver, queue, closed_until: None }
+        let (breaker, times) = (BreakerState::Closed, RecentTimes::default());
+        Self { name, form, models, resolver, queue, breaker, closed_until: None, last_refusal: None, times }
     }
 
     pub(super) fn models(&self) -> impl Iterator<Item = &str> {
@@ -106,13 +134,14 @@ impl Hub {
         })
     }
 
-    /// Sets how many jobs a provider may have at once, and until when that is none.
-    pub(crate) fn limit_provider(&self, provider: ProviderId, limit: u32, closed_until: Option<Instant>) {
+    /// Sets how many jobs a provider may have at once.
+    pub(crate) fn limit_provider(&self, provider: ProviderId, limit: ProviderLimit) {
         self.update(|inner| {
             if let Some(handle) = inner.providers.get_mut(provider.0) {
-                handle.closed_until = closed_until;
+                handle.breaker = limit.breaker;
+                handle.closed_until = limit.closed_until;
             }
-            inner.board.limit_provider(provider, limit);
+            inner.board.limit_provider(provider, limit.jobs);
         });
     }
 
@@ -123,6 +152,9 @@ impl Hub {
                 && let Some((id, entry)) = inner.entries.remove_entry(&*complete.job_id)
             {
                 let line = entry.access_line(&id).counts(&complete);
+                if let Some(handle) = inner.providers.get_mut(provider.0) {
+                    handle.times.add(line.first_byte, line.total);
+                }
                 let line = match entry.answer.complete(complete) {
                     Ok(()) => line,
                     Err(failure) => line.failed(&failure),
@@ -135,6 +167,9 @@ impl Hub {
     /// A provider gives no answer, or no more of it. Another one gets the job if the client has nothing yet.
     pub(crate) fn provider_failed(&self, provider: ProviderId, job: &str, failure: &Failure) {
         self.update(|inner| {
+            if let Some(handle) = inner.providers.get_mut(provider.0) {
+                handle.last_refusal = Some(failure.reason());
+            }
             let is_committed = inner.entries.get(job).is_none_or(|entry| entry.answer.is_committed());
             if !is_committed && inner.board.is_provided_by(provider, job) {
                 inner.set_refusal(job, failure);

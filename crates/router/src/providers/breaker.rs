@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::hub::BreakerState;
+
 /// Failures in a row that open it.
 const FAILURES: u32 = 3;
 /// How long it is open at first; each failed trial doubles that.
@@ -85,6 +87,15 @@ impl Breaker {
             Self::Closed { .. } => most,
             Self::Open { .. } => 0,
             Self::HalfOpen { .. } => 1,
+        }
+    }
+
+    /// Its state for the operator.
+    pub(crate) fn state(self) -> BreakerState {
+        match self {
+            Self::Closed { .. } => BreakerState::Closed,
+            Self::Open { .. } => BreakerState::Open,
+            Self::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 

@@ -2,12 +2,14 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use super::control::StatusArgs;
+
 /// With the commit, if built from a repository.
 const VERSION: &str = env!("AUXOT_VERSION");
 
 /// All exit codes.
 const EXIT_CODES: &str = "Exit codes: 0 success, 1 the system does not allow it (a port that is taken), \
-                          64 a setting, an argument or a key file cannot be used.";
+                          64 a setting, an argument or a key file cannot be used, 69 no running router was found.";
 
 /// The embedded auxot router: connects workers to clients of the OpenAI chat API.
 #[derive(Debug, Parser)]
@@ -26,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the router.
     Serve(Box<ServeArgs>),
+    /// Show what is wrong, and each worker with its health, devices, models and times; other providers; keys.
+    Status(StatusArgs),
     /// Create and list keys.
     Keys {
         /// The command.
@@ -86,6 +90,14 @@ pub struct ServeArgs {
     /// Address for metrics, at /metrics without a key [env: AUXOT_METRICS_ADDR].
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_addr: Option<String>,
+    /// Folder of the control socket, for the commands that ask this router [env: AUXOT_ROUTER_RUNTIME_DIR]
+    /// [default: in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR or /tmp].
+    #[arg(long, value_name = "PATH")]
+    pub runtime_dir: Option<String>,
+    /// Port of the page on loopback; 0 takes a free one with the first request for it [env: AUXOT_ROUTER_PAGE_PORT]
+    /// [default: 0].
+    #[arg(long, value_name = "PORT")]
+    pub page_port: Option<String>,
     /// A worker without a heartbeat for this long is dead [env: AUXOT_WORKER_DEAD_THRESHOLD] [default: 90s].
     #[arg(long, value_name = "DURATION")]
     pub worker_dead_threshold: Option<String>,

@@ -7,6 +7,7 @@ mod chat;
 mod cli;
 mod cloud;
 mod cloud_server;
+mod control;
 mod engine_requests;
 mod faults;
 mod link;

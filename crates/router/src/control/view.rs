@@ -1,0 +1,176 @@
+//! Makes messages of what the hub has: pure, so that a test compares them.
+
+use std::time::Instant;
+
+use auxot_access::keys::{Key, KeyKind};
+use auxot_protocol::{DeviceReport, ModelReport, ModelState as ReportedState};
+use jiff::Timestamp;
+
+use super::api::{
+    Breaker, DeviceStatus, Health, KeyStatus, KeyUse, ModelState, ModelStatus, Percentiles, ProviderKind,
+    ProviderStatus, QueueStatus, Times, WorkerStatus,
+};
+use crate::board::WorkerView;
+use crate::hub::{self, BreakerState, HubSnapshot, ProviderSnapshot, RecentTimes, TimeFigures, WorkerSnapshot};
+use crate::log_text::log_text;
+
+/// The time of a snapshot, by each of the clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// Of jobs.
+    pub(super) jobs: Instant,
+    /// Of links.
+    pub(super) links: tokio::time::Instant,
+    /// Of keys.
+    pub(super) keys: Timestamp,
+}
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        Self { jobs: Instant::now(), links: tokio::time::Instant::now(), keys: Timestamp::now() }
+    }
+}
+
+pub(super) fn queue(snapshot: &HubSnapshot, most_waiting: usize) -> QueueStatus {
+    let summary = snapshot.summary;
+    QueueStatus {
+        running: summary.active_jobs,
+        slots: summary.total_slots,
+        provided: summary.provided,
+        waiting: summary.waiting,
+        most_waiting,
+        oldest_seconds: snapshot.oldest_waiting.map(|time| time.as_secs_f64()),
+    }
+}
+
+pub(super) fn worker(worker: &WorkerSnapshot, now: Moment) -> WorkerStatus {
+    let WorkerSnapshot { report, view, .. } = worker;
+    let since = |moment: tokio::time::Instant| now.links.saturating_duration_since(moment).as_secs_f64();
+    WorkerStatus {
+        id: worker.gpu_id.to_string(),
+        address: report.address.to_string(),
+        key: worker.key.name.to_string(),
+        health: health(view),
+        connected_seconds: since(report.connected),
+        heartbeat_seconds: report.heartbeat.map(since),
+        backend: log_text(&report.backend),
+        devices: report.devices.iter().map(device).collect(),
+        models: models(view),
+        slots_used: view.jobs.len(),
+        slots: view.slots,
+        times: times(&report.times, now.jobs),
+        unmet: report.unmet.iter().map(|sentence| log_text(sentence)).collect(),
+    }
+}
+
+fn health(view: &WorkerView) -> Health {
+    match (view.alive, view.draining) {
+        (false, _) => Health::Dead,
+        (true, true) => Health::Draining,
+        (true, false) => Health::Alive,
+    }
+}
+
+fn device(device: &DeviceReport) -> DeviceStatus {
+    DeviceStatus {
+        id: log_text(&device.id),
+        name: log_text(&device.name),
+        total_bytes: device.total_bytes,
+        used_bytes: device.used_bytes,
+        free_bytes: device.free_bytes,
+    }
+}
+
+fn models(view: &WorkerView) -> Vec<ModelStatus> {
+    let used = |name: &str| view.jobs.iter().filter(|job| job.as_deref() == Some(name)).count();
+    if !view.models.is_empty() {
+        return view.models.iter().map(|report| model(report, used(&report.name))).collect();
+    }
+    // A worker that lists no models runs all of its jobs with the same ones.
+    let names = view.names.iter().filter(|_| !view.pending);
+    names.map(|name| unreported(name, view)).collect()
+}
+
+fn model(report: &ModelReport, slots_used: usize) -> ModelStatus {
+    ModelStatus {
+        name: report.name.clone(),
+        state: Some(match report.state {
+            ReportedState::Stopped => ModelState::Stopped,
+            ReportedState::Starting => ModelState::Starting,
+            ReportedState::Ready => ModelState::Ready,
+            ReportedState::Draining => ModelState::Draining,
+            ReportedState::Stopping => ModelState::Stopping,
+            ReportedState::BackingOff => ModelState::BackingOff,
+            ReportedState::Failed => ModelState::Failed,
+        }),
+        capabilities: report.capabilities.iter().map(|capability| log_text(capability)).collect(),
+        slots_used,
+        slots: report.slots,
+        queued: report.queued,
+        ctx_size: report.ctx_size,
+        memory_bytes: report.memory_bytes,
+        tokens_per_second: report.tokens_per_second,
+        load_seconds: report.load_ms.map(|time| time / 1000.0),
+        load_evicts: report.load_evicts,
+        restarts: report.restarts,
+    }
+}
+
+fn unreported(name: &str, view: &WorkerView) -> ModelStatus {
+    ModelStatus {
+        name: name.to_owned(),
+        state: None,
+        capabilities: Vec::new(),
+        slots_used: view.jobs.len(),
+        slots: Some(view.slots),
+        queued: 0,
+        ctx_size: None,
+        memory_bytes: None,
+        tokens_per_second: None,
+        load_seconds: None,
+        load_evicts: None,
+        restarts: 0,
+    }
+}
+
+pub(super) fn provider(provider: &ProviderSnapshot, now: Moment) -> ProviderStatus {
+    ProviderStatus {
+        name: provider.name.to_string(),
+        kind: if provider.is_program { ProviderKind::Cli } else { ProviderKind::Cloud },
+        models: provider.models.clone(),
+        breaker: match provider.breaker {
+            BreakerState::Closed => Breaker::Closed,
+            BreakerState::Open => Breaker::Open,
+            BreakerState::HalfOpen => Breaker::HalfOpen,
+        },
+        reopens_seconds: provider.reopens_in.map(|time| time.as_secs_f64()),
+        last_refusal: provider.last_refusal.map(str::to_owned),
+        jobs: provider.jobs,
+        times: times(&provider.times, now.jobs),
+    }
+}
+
+fn times(times: &RecentTimes, now: Instant) -> Times {
+    let TimeFigures { jobs, first_byte, total } = times.figures(now);
+    let percentiles = |of: hub::Percentiles| Percentiles { p50: of.p50, p95: of.p95, p99: of.p99 };
+    Times { jobs, first_byte: percentiles(first_byte), total: percentiles(total) }
+}
+
+pub(super) fn key(key: &Key, snapshot: &HubSnapshot, now: Moment) -> KeyStatus {
+    KeyStatus {
+        name: key.name.to_string(),
+        kind: match key.kind {
+            KeyKind::Worker => KeyUse::Worker,
+            KeyKind::Api => KeyUse::Api,
+        },
+        id: key.id.to_string(),
+        created: key.created.to_string(),
+        expires: key.expires.map(|expires| expires.to_string()),
+        expired: key.is_expired(now.keys),
+        workers: snapshot
+            .workers
+            .iter()
+            .filter(|worker| worker.key.id == key.id && worker.key.kind == key.kind)
+            .count(),
+    }
+}
