@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::key_refusal::KeyRefusal;
 use crate::provider_fault::ProviderFault;
 
 /// Official clients read this first to decide whether to repeat a request.
@@ -91,14 +92,6 @@ pub(crate) enum Failure {
     SlowBody(u64),
     #[error("cannot take the request: the current requests hold {0} bytes already")]
     BodiesFull(usize),
-    #[error("missing Bearer token")]
-    NoKey,
-    #[error("invalid API key")]
-    BadKey,
-    #[error("cannot check the key now: {0} other checks are running")]
-    TooManyChecks(usize),
-    #[error("cannot check the key now: the router cannot read its key file")]
-    KeysUnreadable,
     #[error("cannot find model `{requested}`; {}", known_models(known))]
     UnknownModel { requested: String, known: Vec<String> },
     #[error("cannot choose a model for `{requested}`: it may be {}", list(candidates))]
@@ -123,6 +116,8 @@ pub(crate) enum Failure {
     Worker(WorkerFault),
     #[error(transparent)]
     Provider(ProviderFault),
+    #[error(transparent)]
+    Key(KeyRefusal),
     #[error("cannot serve the model now: no worker has it, and every other provider of it has failed lately")]
     NoProvider(Option<u32>),
     #[error("the worker was lost {0} times while it ran this job")]
@@ -176,13 +171,6 @@ impl Failure {
             Self::BadRequest(fault) => caller(StatusCode::BAD_REQUEST, fault.code, fault.param.as_deref()),
             Self::TooLarge(_) => caller(StatusCode::PAYLOAD_TOO_LARGE, Some("request_too_large"), None),
             Self::SlowBody(_) => caller(StatusCode::REQUEST_TIMEOUT, Some("timeout"), None),
-            Self::NoKey => {
-                ErrorResponse { kind: "authentication_error", ..caller(StatusCode::UNAUTHORIZED, None, None) }
-            }
-            Self::BadKey => ErrorResponse {
-                kind: "authentication_error",
-                ..caller(StatusCode::UNAUTHORIZED, Some("invalid_api_key"), None)
-            },
             Self::UnknownModel { .. } => ErrorResponse {
                 kind: "not_found_error",
                 ..caller(StatusCode::NOT_FOUND, Some("model_not_found"), Some("model"))
@@ -192,8 +180,7 @@ impl Failure {
                 caller(StatusCode::BAD_REQUEST, Some("unsupported_model"), Some("model"))
             }
             Self::Unsupported(name) => caller(StatusCode::BAD_REQUEST, Some("unsupported_parameter"), Some(name)),
-            Self::TooManyChecks(_) | Self::BodiesFull(_) => later("overloaded", 1),
-            Self::KeysUnreadable => later("keys_unreadable", 5),
+            Self::BodiesFull(_) => later("overloaded", 1),
             Self::ModelFailed(_) => later("model_failed", 30),
             Self::QueueFull(_) | Self::Busy(_) => later("overloaded", 5),
             Self::NoWorker(_) => later("no_worker", 5),
@@ -209,6 +196,14 @@ impl Failure {
                 let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_GATEWAY);
                 server(status, Some("provider_failed"), fault.retry_after())
             }
+            Self::Key(refusal) => ErrorResponse {
+                status: refusal.status(),
+                kind: refusal.kind(),
+                code: refusal.code(),
+                param: refusal.param(),
+                retry_after: refusal.retry_after(),
+                should_retry: refusal.retry_after().is_none().then_some(false),
+            },
             Self::NoProvider(seconds) => later("no_provider", seconds.unwrap_or(5)),
             Self::TooSlow | Self::ClientLeft | Self::NoRandomness => {
                 server(StatusCode::INTERNAL_SERVER_ERROR, None, None)
@@ -221,7 +216,6 @@ impl Failure {
         match self {
             Self::BadRequest(_) | Self::TooLarge(_) | Self::SlowBody(_) | Self::Unsupported(_) => "bad_request",
             Self::BodiesFull(_) => "bodies_full",
-            Self::NoKey | Self::BadKey | Self::TooManyChecks(_) | Self::KeysUnreadable => "refused_key",
             Self::UnknownModel { .. }
             | Self::Ambiguous { .. }
             | Self::OtherTask { .. }
@@ -233,6 +227,7 @@ impl Failure {
             Self::TimedOut(_) => "timed_out",
             Self::Worker(_) => "worker_error",
             Self::Provider(_) => "provider_failed",
+            Self::Key(refusal) => refusal.label(),
             Self::NoProvider(_) => "no_provider",
             Self::Lost(_) => "worker_lost",
             Self::Changed => "answer_changed",

@@ -8,6 +8,7 @@ mod admission;
 mod control;
 mod engine_answers;
 mod entry;
+mod key_terms;
 mod link_handle;
 mod link_report;
 mod providers;
@@ -18,6 +19,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use auxot_access::keys::Key;
 use auxot_protocol::{Cancel, Capabilities, Complete, Heartbeat, JobError, NOT_STARTED, Policy, ToWorker, Token};
 use tokio::sync::watch;
 
@@ -263,8 +265,8 @@ impl Hub {
             if inner.stopping {
                 return Err(Failure::Stopping);
             }
-            let upstream = inner.upstream(&request);
-            let cascade = cascade(&upstream);
+            let upstream = inner.allowed_providers(&request)?;
+            let cascade = cascade(&upstream, &request.key);
             let cascades = cascade.is_some();
             if !cascades {
                 inner.check(&request, self.model_memory)?;
@@ -277,7 +279,7 @@ impl Hub {
             inner.board.submit(id.clone(), requirements, conversation, cascade);
             Ok(SubmittedJob { id, answer, cascades })
         });
-        submitted.inspect_err(|failure: &Failure| self.metrics.turned_away(failure.label()))
+        submitted.inspect_err(|failure: &Failure| self.turned_away(failure))
     }
 
     /// The client has left.
@@ -308,14 +310,14 @@ impl Hub {
         });
     }
 
-    /// Every model that clients can use, once each, sorted.
-    pub(crate) fn models(&self) -> Vec<String> {
-        let inner = self.lock();
-        let mut names = inner.board.models();
-        names.extend(inner.providers.iter().flat_map(ProviderHandle::models).map(str::to_owned));
-        names.sort_unstable();
-        names.dedup();
-        names
+    /// Every model that clients with this key can use, once each, sorted.
+    pub(crate) fn models(&self, key: &Key) -> Vec<String> {
+        self.lock().models_for(key)
+    }
+
+    /// A request was not accepted.
+    pub(crate) fn turned_away(&self, failure: &Failure) {
+        self.metrics.turned_away(failure.label());
     }
 
     pub(crate) fn resolve(&self, requested: &str) -> Resolution {
@@ -340,6 +342,10 @@ impl Inner {
     fn apply(&mut self, effect: BoardEffect) {
         match effect {
             BoardEffect::Dispatch { worker, job, model, reported_model, attempt } => {
+                if let Some(failure) = self.out_of_scope(&job, &reported_model) {
+                    self.board.remove(&job);
+                    return self.fail_job(&job, failure);
+                }
                 let (Some(link), Some(entry)) = (self.links.get(&worker), self.entries.get_mut(&job)) else {
                     return;
                 };

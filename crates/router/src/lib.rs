@@ -39,6 +39,7 @@ mod failure;
 mod http;
 mod hub;
 mod ids;
+mod key_refusal;
 mod link;
 mod listen;
 mod log_text;

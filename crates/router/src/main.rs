@@ -1,14 +1,14 @@
-//! `auxot-router`: serves, asks a running router, or creates and lists keys.
+//! `auxot-router`: serves, asks a running router, or does a command for keys.
 
 mod ask;
+mod keys;
 mod process;
 mod status_text;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use auxot_router::keys::{KeyFile, KeyTerms, NewKeys};
-use auxot_router::settings::{self, Cli, Command, CreateArgs, KeysCommand, ListArgs, Logging, ServeArgs};
+use auxot_router::settings::{self, Cli, Command, Logging, ServeArgs};
 use auxot_router::{Router, StartError};
 use clap::Parser;
 use sd_notify::NotifyState;
@@ -47,8 +47,7 @@ fn main() -> ExitCode {
         None => serve(&cli.serve),
         Some(Command::Serve(arguments)) => serve(&arguments),
         Some(Command::Status(arguments)) => ask::status(&arguments, &environment),
-        Some(Command::Keys { command: KeysCommand::Create(arguments) }) => create(&arguments),
-        Some(Command::Keys { command: KeysCommand::List(arguments) }) => list(&arguments),
+        Some(Command::Keys { command }) => keys::run(&command, &environment).and_then(|text| print(&text)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -115,42 +114,6 @@ fn start_log(logging: Logging) {
     } else {
         log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init();
     }
-}
-
-fn create(arguments: &CreateArgs) -> Result<(), ExitError> {
-    let path = settings::keys_file(arguments.file.as_deref(), &environment).map_err(|faults| (faults, USAGE))?;
-    let file = KeyFile::of_router(path);
-    let pair = NewKeys::Pair(KeyTerms::default());
-    let pair = file.create(&arguments.name, &pair, None).map_err(|error| (error, USAGE))?;
-    let (name, file) = (&arguments.name, file.path().display());
-    print(&if arguments.json {
-        let shown = serde_json::json!({
-            "name": name, "worker_key": pair.worker, "api_key": pair.api, "file": file.to_string(),
-        });
-        format!("{shown}\n")
-    } else {
-        format!(
-            "Key pair `{name}`, shown this once; {file} holds only hashes.\n\n\
-             Worker key, for auxot-worker (AUXOT_GPU_KEY):\n  {}\n\n\
-             API key, for clients (Authorization: Bearer):\n  {}\n",
-            pair.worker.unwrap_or_default(),
-            pair.api.unwrap_or_default()
-        )
-    })
-}
-
-fn list(arguments: &ListArgs) -> Result<(), ExitError> {
-    let path = settings::keys_file(arguments.file.as_deref(), &environment).map_err(|faults| (faults, USAGE))?;
-    let keys = KeyFile::of_router(path).list().map_err(|error| (error, USAGE))?;
-    print(&if arguments.json {
-        let shown: Vec<_> = keys
-            .iter()
-            .map(|key| serde_json::json!({ "name": key.name, "kind": key.kind, "created": key.created.to_string() }))
-            .collect();
-        format!("{}\n", serde_json::Value::Array(shown))
-    } else {
-        keys.iter().map(|key| format!("{}  {:6}  {}\n", key.created, key.kind, key.name)).collect()
-    })
 }
 
 fn print(text: &str) -> Result<(), ExitError> {

@@ -26,9 +26,8 @@ use crate::providers::{ClientError, Provider};
 use crate::shared::{RouterState, now};
 use crate::summary::Summary;
 use crate::unauthenticated::UnauthenticatedConnections;
-use auxot_access::Budget;
-use auxot_access::Verifier;
 use auxot_access::keys::{FileError, KeyKind, KeyStore, is_exposed};
+use auxot_access::{Budget, KeyUsage, Verifier};
 
 /// Parallel jobs on a worker that reports no slots.
 const DEFAULT_SLOTS: u32 = 2;
@@ -122,6 +121,7 @@ impl Router {
         let state = Arc::new(RouterState {
             hub: Arc::new(Hub::new(limits, config.desired.clone(), config.dead_threshold, metrics.clone())),
             verifier: Verifier::new(keys, config.auth_cache_ttl),
+            usage: KeyUsage::new(),
             started: now(),
             links: TaskTracker::new(),
             bodies: Budget::new(config.max_bodies),

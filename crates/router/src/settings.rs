@@ -4,13 +4,15 @@
 
 mod cli;
 mod control;
+mod keys;
 mod providers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use cli::{Cli, Command, CreateArgs, KeysCommand, ListArgs, ServeArgs};
+pub use cli::{Cli, Command, ServeArgs};
+pub use keys::{CreateArgs, FileArgs, KeysCommand, KindArg, ListArgs, RevokeArgs, RotateArgs};
 
 pub use control::{RouterArgs, StatusArgs};
 
@@ -175,7 +177,7 @@ pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Co
         ctx_size: reading.take(a.ctx_size.as_deref(), "ctx-size", "AUXOT_CTX_SIZE", count),
         max_parallel: reading.take(a.max_parallel.as_deref(), "max-parallel", "AUXOT_MAX_PARALLEL", count),
     };
-    config.keys = keys(&mut reading, a.keys_file.as_deref());
+    config.keys = checked_keys(&mut reading, a.keys_file.as_deref());
     config.metrics_addr = reading.take(a.metrics_addr.as_deref(), "metrics-addr", "AUXOT_METRICS_ADDR", address);
     config.control = Some(control::control(&mut reading, a.runtime_dir.as_deref(), a.page_port.as_deref()));
     providers(&mut reading, a.providers_file.as_deref(), &mut config);
@@ -183,7 +185,7 @@ pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Co
 }
 
 /// A named file must exist; the default one may be missing while hashes come from the environment.
-fn keys(reading: &mut SettingsReader<'_>, given: Option<&str>) -> Keys {
+fn checked_keys(reading: &mut SettingsReader<'_>, given: Option<&str>) -> Keys {
     let worker = reading.take(None, "", "AUXOT_ADMIN_KEY_HASH", hash);
     let api = reading.take(None, "", "AUXOT_API_KEY_HASH", hash);
     let named = reading.take(given, "keys-file", KEYS_VARIABLE, path);

@@ -9,13 +9,14 @@ use tokio_util::task::TaskTracker;
 use crate::answer::UnreadLimits;
 use crate::config::Config;
 use crate::hub::Hub;
-use auxot_access::Budget;
-use auxot_access::Verifier;
+use auxot_access::{Budget, KeyUsage, Verifier};
 
 #[derive(Debug)]
 pub(crate) struct RouterState {
     pub(crate) hub: Arc<Hub>,
     pub(crate) verifier: Verifier,
+    /// What counts towards the limits of keys.
+    pub(crate) usage: Arc<KeyUsage>,
     pub(crate) config: Config,
     /// Seconds since 1970.
     pub(crate) started: u64,

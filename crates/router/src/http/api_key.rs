@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use auxot_llama::Api;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
+use crate::error_body;
 use crate::failure::Failure;
+use crate::key_refusal::KeyRefusal;
 use crate::shared::RouterState;
 use crate::unauthenticated::Unauthenticated;
-use auxot_access::CheckUnavailable;
 use auxot_access::keys::{Key, KeyKind};
+use auxot_access::{CheckUnavailable, shown_key};
 
 /// The key of a request.
 #[derive(Debug, Clone)]
@@ -19,11 +21,12 @@ pub(crate) struct ClientKey(pub(crate) Arc<Key>);
 
 /// Passes a request with a good API key on.
 pub(crate) async fn require_key(State(shared): State<Arc<RouterState>>, mut request: Request, next: Next) -> Response {
+    let api = api_of(request.uri().path());
     let Some(unauthenticated) = request.extensions().get::<Arc<Unauthenticated>>().cloned() else {
-        return Failure::NoKey.into_response();
+        return error_body::response(api, Failure::Key(KeyRefusal::Missing));
     };
-    let verdict = match bearer(request.headers()).map(str::to_owned) {
-        None => Err(Failure::NoKey),
+    let verdict = match shown_key(request.headers()).map(str::to_owned) {
+        None => Err(Failure::Key(KeyRefusal::Missing)),
         Some(key) => check(&shared, &key, &unauthenticated).await,
     };
     match verdict {
@@ -33,23 +36,20 @@ pub(crate) async fn require_key(State(shared): State<Arc<RouterState>>, mut requ
             request.extensions_mut().insert(ClientKey(key));
             next.run(request).await
         }
-        Err(failure) => failure.into_response(),
+        Err(failure) => error_body::response(api, failure),
     }
 }
 
 async fn check(shared: &RouterState, key: &str, unauthenticated: &Unauthenticated) -> Result<Arc<Key>, Failure> {
     match shared.verifier.check(KeyKind::Api, key, unauthenticated.address).await {
         Ok(Some(key)) => Ok(key),
-        Ok(None) => Err(Failure::BadKey),
-        Err(CheckUnavailable::Busy(checks)) => Err(Failure::TooManyChecks(checks)),
-        Err(CheckUnavailable::Unreadable) => Err(Failure::KeysUnreadable),
+        Ok(None) => Err(Failure::Key(KeyRefusal::Invalid)),
+        Err(CheckUnavailable::Busy(checks)) => Err(Failure::Key(KeyRefusal::TooManyChecks(checks))),
+        Err(CheckUnavailable::Unreadable) => Err(Failure::Key(KeyRefusal::Unreadable)),
     }
 }
 
-/// The token of `Authorization: Bearer …`; the scheme is case-insensitive.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+/// The form of errors at a path, with its version or, inside of the versioned routes, without.
+fn api_of(path: &str) -> Api {
+    if path.starts_with("/messages") { Api::Anthropic } else { Api::of(path) }
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use auxot_llama::{Api, ApiPath, Peek, model_of_query};
 use auxot_protocol::HttpRequest;
@@ -23,6 +24,7 @@ use crate::error_body;
 use crate::failure::{BadRequest, Failure};
 use crate::hub::{AsChat, ChatUse, RequestedJob, WholeRequest};
 use crate::ids;
+use crate::key_refusal::KeyRefusal;
 use crate::shared::RouterState;
 
 /// Fields of a request that the engine gets.
@@ -55,7 +57,13 @@ async fn answer(
     shared: &Arc<RouterState>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let key = request.extensions().get::<ClientKey>().map(|key| key.0.clone()).ok_or(Failure::NoKey)?;
+    let key =
+        request.extensions().get::<ClientKey>().map(|key| key.0.clone()).ok_or(Failure::Key(KeyRefusal::Missing))?;
+    let counted = shared.usage.count(&key, Instant::now()).map_err(|limit| {
+        let failure = Failure::Key(KeyRefusal::Limit(limit));
+        shared.hub.turned_away(&failure);
+        failure
+    })?;
     // The model of the target wins over that of the body.
     let of_target = request.uri().query().and_then(model_of_query).map(Cow::into_owned);
     let target = match request.uri().query() {
@@ -90,6 +98,7 @@ async fn answer(
         whole: WholeRequest { http, model: place },
         chat: chat.map_or(AsChat::Unneeded, |chat| chat.into_job(traceparent)),
         key,
+        _counted: counted,
         _body_bytes: body_bytes,
     };
     let mut client = ClientJob::new(shared, shared.hub.submit(id, job, answer)?, stream, api);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use serde::Serialize;
 
+use super::api_key::ClientKey;
 use crate::failure::Failure;
 use crate::resolver::Resolution;
 use crate::shared::RouterState;
@@ -30,20 +31,27 @@ impl ModelObject {
     }
 }
 
-pub(crate) async fn list(State(shared): State<Arc<RouterState>>) -> Json<ModelList> {
-    let data = shared.hub.models().into_iter().map(|id| ModelObject::new(&shared, id)).collect();
+pub(crate) async fn list(
+    State(shared): State<Arc<RouterState>>,
+    Extension(ClientKey(key)): Extension<ClientKey>,
+) -> Json<ModelList> {
+    let data = shared.hub.models(&key).into_iter().map(|id| ModelObject::new(&shared, id)).collect();
     Json(ModelList { object: "list", data })
 }
 
 pub(crate) async fn one(
     State(shared): State<Arc<RouterState>>,
+    Extension(ClientKey(key)): Extension<ClientKey>,
     Path(requested): Path<String>,
 ) -> Result<Json<ModelObject>, Failure> {
-    let known = shared.hub.models();
+    let known = shared.hub.models(&key);
     match shared.hub.resolve(&requested) {
         Resolution::Model(model) if known.contains(&model) => Ok(Json(ModelObject::new(&shared, model))),
         _ if known.contains(&requested) => Ok(Json(ModelObject::new(&shared, requested))),
-        Resolution::Ambiguous(candidates) => Err(Failure::Ambiguous { requested, candidates }),
-        Resolution::Model(_) | Resolution::Unknown => Err(Failure::UnknownModel { requested, known }),
+        Resolution::Ambiguous(mut candidates) if candidates.iter().any(|model| known.contains(model)) => {
+            candidates.retain(|model| known.contains(model));
+            Err(Failure::Ambiguous { requested, candidates })
+        }
+        _ => Err(Failure::UnknownModel { requested, known }),
     }
 }

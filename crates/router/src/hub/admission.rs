@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use auxot_access::keys::Key;
+
 use super::{Inner, RequestedJob};
 use crate::board::{Availability, JobState};
 use auxot_llama::PathTask;
@@ -14,7 +16,7 @@ impl Inner {
     /// that all lack the model it fails.
     pub(super) fn check(&self, request: &RequestedJob, model_memory: Duration) -> Result<(), Failure> {
         let requested = request.model.as_deref();
-        match (self.refusal(requested, request.task), requested) {
+        match (self.refusal(&request.key, requested, request.task), requested) {
             (Some(Failure::UnknownModel { .. } | Failure::NoModelForTask { .. }), _)
             | (Some(Failure::ModelFailed(_)), None)
                 if self.may_arrive(requested, model_memory) =>
@@ -35,7 +37,7 @@ impl Inner {
     }
 
     /// Why no connected worker can serve the task with this model, or with any.
-    fn refusal(&self, requested: Option<&str>, task: PathTask) -> Option<Failure> {
+    fn refusal(&self, key: &Key, requested: Option<&str>, task: PathTask) -> Option<Failure> {
         let Some(requested) = requested else {
             return match self.board.availability(task) {
                 Availability::MayServe => None,
@@ -45,7 +47,7 @@ impl Inner {
         };
         let requested = requested.to_owned();
         match self.board.resolve(&requested) {
-            Resolution::Unknown => Some(Failure::UnknownModel { requested, known: self.board.models() }),
+            Resolution::Unknown => Some(Failure::UnknownModel { requested, known: self.models_for(key) }),
             Resolution::Ambiguous(candidates) => Some(Failure::Ambiguous { requested, candidates }),
             Resolution::Model(model) => match self.board.other_task(&model, task) {
                 Some(tasks) => Some(Failure::OtherTask { model, task, tasks }),
@@ -76,6 +78,7 @@ impl Inner {
         if self.board.has_none() || self.board.summary().workers == 0 {
             return Failure::NoWorker(waited);
         }
-        self.refusal(entry.request.model.as_deref(), entry.request.task).unwrap_or(Failure::Busy(waited))
+        self.refusal(&entry.request.key, entry.request.model.as_deref(), entry.request.task)
+            .unwrap_or(Failure::Busy(waited))
     }
 }

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::{Hub, Outgoing};
 use crate::failure::Failure;
+use crate::key_refusal::KeyRefusal;
 use crate::summary::Summary;
 
 impl Hub {
@@ -44,7 +45,7 @@ impl Hub {
             let gone = inner.entries.iter().filter(|(_, entry)| !is_good(&entry.request.key));
             for job in gone.map(|(job, _)| job.clone()).collect::<Vec<_>>() {
                 inner.board.remove(&job);
-                inner.fail_job(&job, Failure::BadKey);
+                inner.fail_job(&job, Failure::Key(KeyRefusal::Invalid));
             }
         });
     }

@@ -14,11 +14,11 @@ use crate::answer::JobAnswer;
 use crate::board::{Conversation, ProviderId, RequiredExtension};
 use crate::failure::Failure;
 use crate::log_text::log_text;
-use auxot_access::BudgetShare;
-use auxot_access::keys::Key;
+use auxot_access::keys::{self, Key};
+use auxot_access::{BudgetShare, CountedRequest};
 
 /// The name of the workers, as a provider.
-pub(crate) const WORKERS: &str = "gpu";
+pub(crate) const WORKERS: &str = keys::WORKERS;
 
 /// The job that a client requests.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct RequestedJob {
     pub(crate) chat: AsChat,
     /// The client's key.
     pub(crate) key: Arc<Key>,
+    /// It counts towards the limits of the key.
+    pub(crate) _counted: CountedRequest,
     /// Its part of the bound over all bodies.
     pub(crate) _body_bytes: BudgetShare,
 }

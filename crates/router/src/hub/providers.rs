@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use auxot_access::keys::Key;
 use auxot_protocol::{Capabilities, Complete};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -105,10 +106,24 @@ impl ProviderHandle {
         self.models.iter().map(|(name, _)| name.as_str())
     }
 
+    /// What a name means among its models.
+    pub(super) fn resolve(&self, requested: &str) -> Resolution {
+        self.resolver.resolve(requested)
+    }
+
+    /// The model that a request names.
+    pub(super) fn model(&self, requested: &str) -> Option<&str> {
+        self.named(requested).map(|(name, _)| name.as_str())
+    }
+
     /// The provider's name of the model that a request names.
     fn own_name(&self, requested: &str) -> Option<&str> {
-        let Resolution::Model(model) = self.resolver.resolve(requested) else { return None };
-        self.models.iter().find(|(name, _)| *name == model).map(|(_, own)| own.as_str())
+        self.named(requested).map(|(_, own)| own.as_str())
+    }
+
+    fn named(&self, requested: &str) -> Option<&(String, String)> {
+        let Resolution::Model(model) = self.resolve(requested) else { return None };
+        self.models.iter().find(|(name, _)| *name == model)
     }
 
     fn takes(&self, request: &RequestedJob) -> bool {
@@ -120,9 +135,10 @@ impl ProviderHandle {
 }
 
 /// Where a job may go besides workers.
-pub(super) fn cascade(upstream: &[(ProviderId, String)]) -> Option<Cascade> {
+pub(super) fn cascade(upstream: &[(ProviderId, String)], key: &Key) -> Option<Cascade> {
     let others: Vec<ProviderId> = upstream.iter().map(|(id, _)| *id).collect();
-    (!others.is_empty()).then_some(Cascade { workers: WorkersTurn::First, others })
+    let workers = if key.terms().allow_provider(WORKERS) { WorkersTurn::First } else { WorkersTurn::Refused };
+    (!others.is_empty()).then_some(Cascade { workers, others })
 }
 
 impl Hub {

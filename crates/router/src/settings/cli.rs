@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use super::control::StatusArgs;
+use super::keys::KeysCommand;
 
 /// With the commit, if built from a repository.
 const VERSION: &str = env!("AUXOT_VERSION");
@@ -30,46 +31,12 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Show what is wrong, and each worker with its health, devices, models and times; other providers; keys.
     Status(StatusArgs),
-    /// Create and list keys.
+    /// Create, list, revoke and replace keys.
     Keys {
         /// The command.
         #[command(subcommand)]
         command: KeysCommand,
     },
-}
-
-/// The commands for keys.
-#[derive(Debug, Subcommand)]
-pub enum KeysCommand {
-    /// Create a worker key and an API key, print them once, store their hashes.
-    Create(CreateArgs),
-    /// List the stored pairs; their keys cannot be shown again.
-    List(ListArgs),
-}
-
-/// Arguments of `keys create`.
-#[derive(Debug, Args)]
-pub struct CreateArgs {
-    /// Name of the pair; it must not be taken.
-    #[arg(long, default_value = "default")]
-    pub name: String,
-    /// Key file, created with mode 0600 [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys.toml].
-    #[arg(long, value_name = "PATH", visible_alias = "keys-file")]
-    pub file: Option<String>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `keys list`.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// Key file [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys.toml].
-    #[arg(long, value_name = "PATH", visible_alias = "keys-file")]
-    pub file: Option<String>,
-    /// Print one JSON list.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Arguments of `serve`.

@@ -10,6 +10,8 @@ mod cloud_server;
 mod control;
 mod engine_requests;
 mod faults;
+mod key_commands;
+mod key_terms;
 mod link;
 mod names;
 mod parameters;

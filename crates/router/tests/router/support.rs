@@ -201,6 +201,11 @@ impl Client {
         PendingResponse(tokio::task::JoinSet::from_iter([request.body(body).send()]))
     }
 
+    /// Sends a request with another key in the background.
+    pub(crate) fn send_as(&self, key: &str, path: &str, body: &Value) -> PendingResponse {
+        PendingResponse(tokio::task::JoinSet::from_iter([self.post(path).bearer_auth(key).json(body).send()]))
+    }
+
     /// Sends a chat request in the background.
     pub(crate) fn chat(&self, body: &Value) -> PendingResponse {
         let sending = self.post("/v1/chat/completions").bearer_auth(API_KEY).json(body).send();
