@@ -93,6 +93,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "service-sockets",
             "stall",
             "state-file",
+            "folder-watch",
             "access",
             "console",
             "control-socket",

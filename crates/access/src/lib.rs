@@ -36,4 +36,4 @@ pub use hosts::AllowedHosts;
 pub use key_usage::{CountedRequest, KeyUsage, LimitReached};
 pub use random::random;
 pub use shown_key::shown_key;
-pub use verifier::{CheckUnavailable, KeysState, Verifier};
+pub use verifier::{CheckUnavailable, KeyStatus, KeysState, Verifier};

@@ -43,6 +43,20 @@ enum CachedVerdict {
     Bad(u64),
 }
 
+/// What a key that was good is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyStatus {
+    /// Still good.
+    Good {
+        /// When its time is over.
+        until: Option<Timestamp>,
+    },
+    /// Its time is over.
+    Expired,
+    /// It is not in the file any more.
+    Revoked,
+}
+
 /// The keys as they were at a look at their file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeysState {
@@ -146,17 +160,14 @@ impl Verifier {
         verdict(checked.await.map_err(|_| CheckUnavailable::Unreadable)?)
     }
 
-    /// What is stored now of a key that was good; `None` if it is revoked or its time is over.
+    /// What a key that was good is now.
     #[must_use]
-    pub fn present(&self, key: &Key) -> Option<Arc<Key>> {
-        let present = self.keys.current().set.present(key).cloned();
-        present.filter(|key| !key.is_expired(Timestamp::now()))
-    }
-
-    /// Whether a key that was good is revoked. One whose time is over is not.
-    #[must_use]
-    pub fn is_revoked(&self, key: &Key) -> bool {
-        self.keys.current().set.present(key).is_none()
+    pub fn status(&self, key: &Key) -> KeyStatus {
+        match self.keys.current().set.present(key) {
+            None => KeyStatus::Revoked,
+            Some(key) if key.is_expired(Timestamp::now()) => KeyStatus::Expired,
+            Some(key) => KeyStatus::Good { until: key.expires },
+        }
     }
 
     /// Looks at the key file, and reads it if it has changed.

@@ -4,6 +4,8 @@
 //! something else: a name that came or went, a file that was written and closed, or one whose permissions changed. The
 //! writing itself is no event. Which of the events matter, and when several count as one, the caller decides.
 //!
+//! A [`FileWatch`] reports the changes of one file, also of one that is reached by links.
+//!
 //! Linux has inotify. On other systems [`open`] fails with [`std::io::ErrorKind::Unsupported`], and callers look at their
 //! folders at an interval instead.
 //!
@@ -32,6 +34,7 @@
 //! ```
 
 mod event;
+mod file_watch;
 mod folder_id;
 #[cfg(target_os = "linux")]
 mod inotify;
@@ -40,5 +43,6 @@ mod inotify;
 mod inotify;
 
 pub use event::{Change, Entry, Event};
+pub use file_watch::FileWatch;
 pub use folder_id::FolderId;
 pub use inotify::{Events, Watcher, open};

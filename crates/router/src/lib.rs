@@ -40,6 +40,7 @@ mod http;
 mod hub;
 mod ids;
 mod key_refusal;
+mod key_watch;
 mod link;
 mod listen;
 mod log_text;

@@ -20,6 +20,7 @@ use crate::control::ControlServer;
 use crate::descriptors;
 use crate::http;
 use crate::hub::Hub;
+use crate::key_watch;
 use crate::listen::{self, ConnectionLimits};
 use crate::metrics::Metrics;
 use crate::providers::{ClientError, Provider};
@@ -37,8 +38,6 @@ const MAX_UNAUTHENTICATED: usize = 512;
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 /// Connections to the metrics at one time.
 const MAX_SCRAPES: usize = 16;
-/// Interval between two checks of the key file.
-const KEY_FILE_INTERVAL: Duration = Duration::from_millis(250);
 /// How long links and idle connections may take to end after the last job.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// WebSocket close code "going away".
@@ -137,7 +136,7 @@ impl Router {
         let limits = ConnectionLimits { first: state.config.hello_timeout, idle: state.config.idle_timeout };
         let mut server = JoinSet::new();
         server.spawn(listen::serve(listener, routes, unauthenticated, limits, closing.clone()));
-        server.spawn(watch_keys(state.clone(), closing.clone()));
+        server.spawn(key_watch::serve(state.clone(), closing.clone()));
         for config in &state.config.providers {
             server.spawn(Provider::add(config, &state.hub, &metrics)?.serve(state.kill.clone()));
         }
@@ -262,20 +261,6 @@ async fn serve_metrics(
         tracing::warn!(%address, "metrics are readable from other hosts");
     }
     Ok(address)
-}
-
-/// Ends links and jobs whose key is no longer in the key file.
-async fn watch_keys(state: Arc<RouterState>, closing: CancellationToken) {
-    if state.config.keys.file.is_none() {
-        return;
-    }
-    let mut last = 0;
-    while tokio::time::timeout(KEY_FILE_INTERVAL, closing.cancelled()).await.is_err() {
-        let version = state.verifier.refresh().await.version;
-        if std::mem::replace(&mut last, version) != version {
-            state.hub.revoke(|key| !state.verifier.is_revoked(key));
-        }
-    }
 }
 
 impl Drop for Router {

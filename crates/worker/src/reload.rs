@@ -3,21 +3,19 @@
 //! Unusable settings change nothing: every fault is logged, and the current ones stay. Of usable ones, keys that are
 //! used only at the start are logged and wait for the next start.
 
-mod watch;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_admin::control::api::Reloaded;
 use auxot_catalog::path_text;
 use auxot_fleet::{Fleet, FleetSettings};
+use auxot_folder_watch::FileWatch;
 use auxot_settings::{Faults, Loaded, SettingChange, Settings, Sources, When};
 use tokio::sync::{mpsc, oneshot, watch as channel};
 use tracing::{error, info, warn};
 
 use crate::service_manager;
 use crate::shutdown::HangUps;
-use watch::FileWatch;
 
 /// Requests for a reload that may wait.
 const MOST_REQUESTS: usize = 4;
@@ -106,7 +104,7 @@ impl Reload {
 
     /// Serves until it is dropped.
     pub(crate) async fn serve(mut self, fleet: Fleet) {
-        let mut watch = FileWatch::open();
+        let mut watch = FileWatch::open("the configuration file: send SIGHUP after a change");
         let (mut cause, mut answer) = (Cause::Watched, None::<oneshot::Sender<Outcome>>);
         loop {
             let file = self.running.file.clone();

@@ -99,8 +99,8 @@ async fn a_removed_key_is_bad_from_the_next_refresh_on() {
     std::fs::File::open(&path).unwrap().set_modified(SystemTime::now() - LONG).unwrap();
     let gone = verifier.check(KeyKind::Worker, "gone", HERE).await.unwrap().unwrap();
     verifier.refresh().await;
-    assert!(verifier.present(&kept).is_some() && verifier.present(&gone).is_none());
-    assert!(!verifier.is_revoked(&kept) && verifier.is_revoked(&gone));
+    let good = KeyStatus::Good { until: None };
+    assert_eq!((verifier.status(&kept), verifier.status(&gone)), (good, KeyStatus::Revoked));
     assert_eq!((worker(&verifier, "w").await, worker(&verifier, "gone").await), (Ok(true), Ok(false)));
 }
 
@@ -192,6 +192,7 @@ async fn a_generated_key_needs_no_slow_check_and_is_good_until_it_is_revoked_or_
     let long_ago = Timestamp::from_second(1).unwrap();
     let over = file.create("over", &NewKeys::Worker, Some(long_ago)).unwrap().worker.unwrap();
     assert_eq!(worker(&verifier, &over).await, Ok(false), "its time is over");
+    assert_eq!(verifier.status(&file.list().unwrap()[1]), KeyStatus::Expired);
     let new = file.create("new", &NewKeys::Api(KeyTerms::workers_only()), None).unwrap().api.unwrap();
     let found = verifier.check(KeyKind::Api, &new, HERE).await.unwrap().unwrap();
     assert_eq!((&*found.name, found.terms()), ("new", &KeyTerms::workers_only()));

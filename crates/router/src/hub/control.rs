@@ -1,7 +1,9 @@
 //! What concerns all workers and jobs: numbers, policy, revoked keys, the end.
 
+use auxot_access::KeyStatus;
 use auxot_access::keys::Key;
 use auxot_protocol::{Policy, ToWorker};
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{Hub, Outgoing};
@@ -35,19 +37,35 @@ impl Hub {
         });
     }
 
-    /// Ends the links and the jobs of keys that are no longer good.
-    pub(crate) fn revoke(&self, is_good: impl Fn(&Key) -> bool) {
+    /// Ends the links and the jobs of keys that are revoked.
+    pub(crate) fn end_revoked(&self, is_revoked: impl Fn(&Key) -> bool) {
         self.update(|inner| {
-            for link in inner.links.values().filter(|link| !is_good(&link.key)) {
+            for link in inner.links.values().filter(|link| is_revoked(&link.key)) {
                 tracing::warn!(gpu_id = %link.gpu_id, "link cut: its key is revoked");
                 link.cut.cancel();
             }
-            let gone = inner.entries.iter().filter(|(_, entry)| !is_good(&entry.request.key));
+            let gone = inner.entries.iter().filter(|(_, entry)| is_revoked(&entry.request.key));
             for job in gone.map(|(job, _)| job.clone()).collect::<Vec<_>>() {
                 inner.board.remove(&job);
                 inner.fail_job(&job, Failure::Key(KeyRefusal::Invalid));
             }
         });
+    }
+
+    /// Ends the links for whose key the time is over; returns the earliest end of the others.
+    pub(crate) fn end_expired_links(&self, status: impl Fn(&Key) -> KeyStatus) -> Option<Timestamp> {
+        let inner = self.lock();
+        let ends = inner.links.values().filter_map(|link| match status(&link.key) {
+            KeyStatus::Good { until } => until,
+            KeyStatus::Expired if link.cut.is_cancelled() => None,
+            KeyStatus::Expired => {
+                tracing::warn!(gpu_id = %link.gpu_id, "link cut: the time of its key is over");
+                link.cut.cancel();
+                None
+            }
+            KeyStatus::Revoked => None,
+        });
+        ends.min()
     }
 
     /// Accepts no more jobs.

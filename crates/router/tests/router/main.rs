@@ -10,6 +10,7 @@ mod cloud_server;
 mod control;
 mod engine_requests;
 mod faults;
+mod key_changes;
 mod key_commands;
 mod key_terms;
 mod link;

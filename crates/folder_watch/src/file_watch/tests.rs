@@ -21,7 +21,7 @@ impl Watched {
     async fn new(prepare: impl FnOnce(&Path)) -> Self {
         let home = tempfile::tempdir().unwrap();
         prepare(home.path());
-        let mut watched = Self { home, watch: FileWatch::open() };
+        let mut watched = Self { home, watch: FileWatch::open("a file of the test") };
         watched.follow().await;
         watched
     }

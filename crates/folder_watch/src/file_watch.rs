@@ -13,11 +13,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use auxot_folder_watch::{Change, Event, Events, FolderId, Watcher};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use links::linked_paths;
+
+use crate::event::{Change, Event};
+use crate::folder_id::FolderId;
+use crate::inotify::{self, Events, Watcher};
 
 /// Changes with shorter pauses between them are reported as one.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -26,7 +29,9 @@ const MAX_SETTLE: Duration = Duration::from_secs(2);
 
 /// Watches one file and the links to it.
 #[derive(Debug)]
-pub(super) struct FileWatch {
+pub struct FileWatch {
+    /// What the file is, for the log.
+    what: &'static str,
     watcher: Option<(Watcher, Events)>,
     folders: WatchedFolders,
 }
@@ -35,20 +40,23 @@ pub(super) struct FileWatch {
 type WatchedFolders = HashMap<FolderId, Vec<PathBuf>>;
 
 impl FileWatch {
-    /// Watches nothing yet. A system without file watching is logged and is not a failure.
-    pub(super) fn open() -> Self {
-        let watcher = auxot_folder_watch::open().map_err(|fault| cannot_watch(&fault)).ok();
-        Self { watcher, folders: WatchedFolders::new() }
+    /// Watches nothing yet. A system without file watching is logged, with what the file is, and is not a failure. Must be
+    /// called within a runtime.
+    #[must_use]
+    pub fn open(what: &'static str) -> Self {
+        let watcher = inotify::open().map_err(|fault| cannot_watch(what, &fault)).ok();
+        Self { what, watcher, folders: WatchedFolders::new() }
     }
 
     /// Watches this file from now on, and no other.
-    pub(super) async fn follow(&mut self, file: Option<&Path>) {
+    pub async fn follow(&mut self, file: Option<&Path>) {
         let Some((watcher, _)) = &self.watcher else { return };
         let (mut watcher, file, before) =
             (watcher.clone(), file.map(Path::to_owned), std::mem::take(&mut self.folders));
+        let what = self.what;
         // The folders may be on a slow file system.
         let folders = tokio::task::spawn_blocking(move || {
-            let folders = file.map(|file| watch_folders(&mut watcher, &file)).unwrap_or_default();
+            let folders = file.map(|file| watch_folders(what, &mut watcher, &file)).unwrap_or_default();
             for id in before.into_keys().filter(|id| !folders.contains_key(id)) {
                 watcher.unwatch(id);
             }
@@ -59,14 +67,15 @@ impl FileWatch {
     }
 
     /// Resolves when something has changed and settled. A drop before that may lose unsettled changes.
-    pub(super) async fn changed(&mut self) {
-        self.next_event().await;
+    pub async fn changed(&mut self) {
+        self.next_change().await;
         let latest = Instant::now() + MAX_SETTLE;
-        while timeout_at((Instant::now() + SETTLE).min(latest), self.next_event()).await.is_ok() {}
+        while timeout_at((Instant::now() + SETTLE).min(latest), self.next_change()).await.is_ok() {}
     }
 
-    /// Resolves at the next event that matters.
-    async fn next_event(&mut self) {
+    /// Resolves at the next change, which may not be the last one; never where the system cannot watch. A drop may
+    /// lose a change of the moments before.
+    pub async fn next_change(&mut self) {
         loop {
             let Some((_, events)) = &mut self.watcher else { return std::future::pending().await };
             match events.next().await {
@@ -76,7 +85,7 @@ impl FileWatch {
                     }
                 }
                 Err(fault) => {
-                    cannot_watch(&fault);
+                    cannot_watch(self.what, &fault);
                     self.watcher = None;
                 }
             }
@@ -103,7 +112,7 @@ async fn is_being_written(path: &Path) -> bool {
 }
 
 /// Watches the folders of a file and of the links to it. Blocks.
-fn watch_folders(watcher: &mut Watcher, file: &Path) -> WatchedFolders {
+fn watch_folders(what: &str, watcher: &mut Watcher, file: &Path) -> WatchedFolders {
     let mut folders = WatchedFolders::new();
     for path in linked_paths(file) {
         // If a folder is missing, the one above reports its creation.
@@ -111,7 +120,7 @@ fn watch_folders(watcher: &mut Watcher, file: &Path) -> WatchedFolders {
             match watcher.watch(folder) {
                 Ok(id) => folders.entry(id).or_default().push(path.to_owned()),
                 Err(fault) if fault.kind() == io::ErrorKind::NotFound => continue,
-                Err(fault) => cannot_watch(&fault),
+                Err(fault) => cannot_watch(what, &fault),
             }
             break;
         }
@@ -119,6 +128,6 @@ fn watch_folders(watcher: &mut Watcher, file: &Path) -> WatchedFolders {
     folders
 }
 
-fn cannot_watch(fault: &io::Error) {
-    warn!(%fault, "cannot watch the configuration file: send SIGHUP after a change");
+fn cannot_watch(what: &str, fault: &io::Error) {
+    warn!(%fault, "cannot watch {what}");
 }
