@@ -8,7 +8,7 @@
 //! router into events and into the history of each model; both are bounded.
 //!
 //! The **page** is the same operations on loopback, and the files of `page/`, which are a part of the program. Its listener is opened by
-//! the first request for a link, so that it costs nothing before; who is let in is decided in `auxot_control_socket`. [`McpServer`] gives the operations to
+//! the first request for a link, so that it costs nothing before; who is let in is decided in `auxot_control_socket`. [`mcp_server`] gives the operations to
 //! agents, over standard input and output or at `/mcp` of the page.
 //!
 //! [`Recorder::install`] creates the one **metrics** recorder of the process, with buckets for every given histogram (a
@@ -51,7 +51,7 @@ mod renamed;
 mod server;
 
 pub use config::{Config, PageConfig};
-pub use mcp::McpServer;
+pub use mcp::{WorkerTools, mcp_server};
 pub use operator::{OperatorServer, Shown};
 pub use recorder::{Recorder, RecorderError};
 pub use server::Server;

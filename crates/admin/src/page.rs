@@ -2,15 +2,15 @@
 
 mod assets;
 
-use auxot_control_socket::PageRoutes;
+use auxot_control_socket::{McpServer, PageRoutes};
 
 use crate::control::{ControlState, LONGEST_BODY, common_routes};
-use crate::mcp::McpServer;
+use crate::mcp::WorkerTools;
 
 /// What the page serves.
 pub(crate) fn routes(state: &ControlState) -> PageRoutes {
     // The tools are requests to the control socket, as they are for an agent that starts `auxot-worker mcp`.
-    let tools = McpServer::of_socket(&state.socket, &state.identity.version).into_http();
+    let tools = McpServer::new(WorkerTools::At(state.socket.clone()), &state.identity.version).into_http();
     PageRoutes {
         guarded: common_routes(state).route_service("/mcp", tools),
         assets: assets::ASSETS,

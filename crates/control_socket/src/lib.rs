@@ -6,6 +6,9 @@
 //! it. Each [`Operation`] of it has a route, and what describes it: the routes and the OpenAPI document ([`openapi`]) are
 //! made from one table. Commands find the socket of a running program and ask it with a [`ControlClient`].
 //!
+//! A [`ToolSet`] gives the operations to agents: [`McpServer`] speaks the Model Context Protocol with them, over standard
+//! input and output or behind the page's guard.
+//!
 //! The page is the same operations on loopback, and files that are a part of the program ([`PageServer`], [`Asset`]).
 //! Its listener is opened by the first request for a link, so that it costs nothing before. A link from the control socket
 //! opens a session once; the page's guard checks host name, session and, for requests that change something, the token of
@@ -16,6 +19,7 @@
 //! | `socket`, `connection` | the listener, and one HTTP connection |
 //! | `client` | finds a running program, and asks it |
 //! | `operation`, `openapi`, `failed`, `messages` | what a socket offers, and the messages that every one has |
+//! | `tools` | the operations as tools for agents |
 //! | `page` | the page's server, its guard, its sessions, and the files that several pages use |
 //!
 //! # Example
@@ -51,6 +55,7 @@ mod operation;
 mod page;
 mod program_names;
 mod socket;
+mod tools;
 
 pub use client::{ControlClient, ControlError, path_part};
 pub use connection::{HEADER_TIMEOUT, serve as serve_connection};
@@ -60,3 +65,4 @@ pub use operation::{Answer, Operation, Parameter, Place, SchemaOf, routes, schem
 pub use page::{Asset, COMMON_ASSETS, PageAccess, PageRoutes, PageServer, page_faults, page_link, page_token};
 pub use program_names::ProgramNames;
 pub use socket::{ConnectionLimits, ControlSocket};
+pub use tools::{Arguments, McpServer, Tool, ToolEffect, ToolParameter, ToolSet};

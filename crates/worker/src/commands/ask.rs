@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use auxot_admin::McpServer;
 use auxot_admin::control::api::Status;
 use auxot_admin::control::client::{self, ControlError};
 use auxot_settings::Settings;
@@ -74,7 +73,7 @@ pub(super) fn pretty(message: &impl Serialize) -> String {
 /// `auxot-worker mcp`.
 pub(super) fn mcp(settings: &Settings, console: &Console) -> ExitCode {
     let bases = auxot_engine::runtime_bases(settings.engine.runtime_dir.as_deref());
-    let server = McpServer::new(&bases, auxot_settings::VERSION);
+    let server = auxot_admin::mcp_server(&bases, auxot_settings::VERSION);
     end(console, async {
         server.serve_stdio().await.map_err(|fault| AskError::NotDone(format!("cannot serve the agent: {fault}")))
     })
