@@ -2,21 +2,14 @@
 // The page of a running worker in a real browser: a model is loaded, answers, and is unloaded; accessibility by axe; the
 // keyboard; widths from 320 px to 4K, light and dark; what the browser loads and says. Screenshots go to FOLDER.
 
-import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { check, faults, reached, sizes } from "./browser.mjs";
 
 const [link, folder, pid] = process.argv.slice(2);
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const WAIT = 60_000;
 const MOST_BYTES = 100 * 1024;
 const MOST_PAINT_MS = 150;
-const faults = [];
-const check = (holds, what) => {
-  console.log(`${holds ? "ok  " : "FAIL"} ${what}`);
-  if (!holds) faults.push(what);
-};
 
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
 const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, colorScheme: "light", bypassCSP: false });
@@ -100,39 +93,9 @@ await button("Pin").click();
 await state("pinned");
 await button("Unpin").click();
 
-async function accessible(what) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
-  const text = violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.target).slice(0, 3).join(" ")}`).join("; ");
-  check(!violations.length, `axe, ${what}: ${text || "no violation"}`);
-}
-
-// The page's own policy forbids the script of axe as a text, so it is given by the debugger; the policy itself stays.
-for (const [scheme, width, height, file] of [
-  ["light", 1440, 1000, "page-light.png"],
-  ["dark", 1440, 1000, "page-dark.png"],
-  ["light", 320, 700, "page-phone.png"],
-  ["dark", 3840, 2160, "page-4k.png"],
-]) {
-  await page.emulateMedia({ colorScheme: scheme });
-  await page.setViewportSize({ width, height });
-  await page.evaluate(() => window.scrollTo(0, 0));
-  await page.waitForFunction(() => new Promise((done) => setTimeout(() => done(true), 2500)));
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  check(wide <= 0, `${width} px, ${scheme}: nothing is wider than the window (${wide})`);
-  await accessible(`${width} px, ${scheme}`);
-  await page.screenshot({ path: join(folder, file), fullPage: width < 2000 });
-}
-
-await page.emulateMedia({ colorScheme: "light" });
-await page.setViewportSize({ width: 1440, height: 1000 });
-const reached = new Set();
-await page.evaluate(() => document.activeElement?.blur());
-for (let press = 0; press < 60; press += 1) {
-  await page.keyboard.press("Tab");
-  reached.add(await page.evaluate(() => document.activeElement?.id || document.activeElement?.getAttribute("aria-label")));
-}
-for (const id of ["drain", "question", "log", `Unload ${name}`]) check(reached.has(id), `the keyboard reaches ${id}`);
+await sizes(page, folder, { light: "page-light.png", dark: "page-dark.png", phone: "page-phone.png", large: "page-4k.png" });
+const names = await reached(page);
+for (const id of ["drain", "question", "log", `Unload ${name}`]) check(names.has(id), `the keyboard reaches ${id}`);
 
 await button("Unload").focus();
 await page.keyboard.press("Enter");

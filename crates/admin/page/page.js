@@ -6,6 +6,7 @@ import { showDevices } from "./devices.js";
 import { ofModel, showModels, showNames } from "./models.js";
 import { points } from "./plots.js";
 import { byId, clock, duration, make, seconds, show, words } from "./text.js";
+import { beginTheme } from "./theme.js";
 
 const INTERVAL = 2000;
 const SHOWN_EVENTS = 200;
@@ -193,18 +194,7 @@ function begin() {
     tell(() => send(ofModel(name, "load")), `load: ${name}`).then(readOthers);
   });
   byId("log-model").addEventListener("change", followLog);
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const theme = () => localStorage.getItem("theme") ?? (dark.matches ? "dark" : "light");
-  const dress = () => {
-    document.documentElement.className = localStorage.getItem("theme") ?? "";
-    byId("theme").setAttribute("aria-pressed", String(theme() === "dark"));
-  };
-  byId("theme").addEventListener("click", () => {
-    localStorage.setItem("theme", theme() === "dark" ? "light" : "dark");
-    dress();
-  });
-  dark.addEventListener("change", dress);
-  dress();
+  beginTheme();
   chat.begin();
 }
 

@@ -62,7 +62,7 @@ pub struct ToolParameter {
 pub trait ToolSet: Clone + Send + Sync + 'static {
     /// The program, as it names itself.
     const PROGRAM: &'static str;
-    /// What an agent is told first.
+    /// What an agent reads first.
     const INSTRUCTIONS: &'static str;
     /// All tools.
     const TOOLS: &'static [Tool];

@@ -5,7 +5,9 @@ use std::time::Duration;
 use auxot_console::Console;
 use auxot_router::control::api::Status;
 use auxot_router::control::client::{ControlError, RouterClient};
-use auxot_router::settings::{Environment, RouterArgs, StatusArgs};
+use auxot_router::control::mcp_server;
+use auxot_router::settings::{Environment, PageArgs, RouterArgs, StatusArgs};
+use serde::Serialize;
 
 use super::{ExitError, FAILURE, NO_ROUTER, USAGE, status_text};
 
@@ -25,8 +27,7 @@ impl From<ControlError> for ExitError {
 pub(super) fn status(arguments: &StatusArgs, environment: &dyn Environment) -> Result<(), ExitError> {
     let console = Console::of_this_program();
     let show = |status: &Status| match arguments.json {
-        // These messages are texts, numbers and lists: they can always be serialised.
-        true => serde_json::to_string_pretty(status).unwrap_or_default(),
+        true => pretty(status),
         false => status_text::text(status, &console),
     };
     // Each JSON text is complete; a person gets one picture that changes.
@@ -40,6 +41,38 @@ pub(super) fn status(arguments: &StatusArgs, environment: &dyn Environment) -> R
             tokio::time::sleep(WATCH_INTERVAL).await;
         }
     })
+}
+
+/// `auxot-router page`.
+pub(super) fn page(arguments: &PageArgs, environment: &dyn Environment) -> Result<(), ExitError> {
+    block_on(async {
+        let router = find(&arguments.router, environment).await?;
+        let text = if arguments.token {
+            let token = router.token().await?;
+            let text = format!("address  {}\nmcp      {}\ntoken    {}", token.url, token.mcp_url, token.token);
+            if arguments.json { pretty(&token) } else { text }
+        } else {
+            let link = router.page().await?;
+            if arguments.json { pretty(&link) } else { link.url }
+        };
+        Console::of_this_program().print(&text);
+        Ok(())
+    })
+}
+
+/// `auxot-router mcp`.
+pub(super) fn mcp(arguments: &RouterArgs, environment: &dyn Environment) -> Result<(), ExitError> {
+    let folder = arguments.folder(environment).map_err(|faults| (faults, USAGE))?;
+    block_on(async {
+        let served = mcp_server(folder).serve_stdio().await;
+        served.map_err(|fault| ExitError(format!("cannot serve the agent: {fault}"), FAILURE))
+    })
+}
+
+/// A message of the socket as JSON text.
+fn pretty(message: &impl Serialize) -> String {
+    // These messages are texts, numbers and lists: they can always be serialised.
+    serde_json::to_string_pretty(message).unwrap_or_default()
 }
 
 /// The running router.

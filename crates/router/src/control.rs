@@ -8,7 +8,9 @@ mod faults;
 mod folder;
 mod handlers;
 mod key_list;
+mod mcp;
 mod operations;
+mod page;
 mod view;
 
 use std::convert::Infallible;
@@ -25,6 +27,7 @@ use crate::shared::RouterState;
 pub(crate) use folder::default_folder;
 use handlers::ControlState;
 use key_list::KeyList;
+pub use mcp::{RouterTools, mcp_server};
 use operations::{LONGEST_BODY, all_routes, common_routes};
 
 /// What messages call this program.
@@ -42,43 +45,53 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// The socket and the page, before they are served.
 #[derive(Debug)]
 pub(crate) struct ControlServer {
-    config: ControlConfig,
+    page_port: u16,
+    path: Arc<Path>,
     socket: Option<ControlSocket>,
 }
 
 impl ControlServer {
     /// Binds the socket. If that fails, the failure is logged, and the running server tries again: requests are served
     /// without it.
-    pub(crate) async fn open(config: ControlConfig) -> Self {
-        let socket = bind(&config.folder).await;
+    ///
+    /// # Errors
+    /// The operating system has no randomness.
+    pub(crate) async fn open(config: &ControlConfig) -> Result<Self, getrandom::Error> {
+        let path: Arc<Path> = folder::new_socket(&config.folder)?.into();
+        let socket = bind(&path).await;
         if let Err(fault) = &socket {
             tracing::warn!(%fault, "no commands are taken; tried again every {} s", PAUSE.as_secs());
         }
-        Self { config, socket: socket.ok() }
+        Ok(Self { page_port: config.page_port, path, socket: socket.ok() })
     }
 
     /// Serves until `ends`.
     pub(crate) async fn serve(self, router: Arc<RouterState>, address: SocketAddr, ends: CancellationToken) {
-        let (page, access) = PageServer::new(&NAMES, self.config.page_port);
+        let (page, access) = PageServer::new(&NAMES, self.page_port);
         let keys = Arc::new(KeyList::new(router.config.keys.file.clone()));
         let state = ControlState { router, address: address.to_string().into(), keys, page: access };
-        let page_routes = || PageRoutes { guarded: common_routes(&state), assets: &[], longest_body: LONGEST_BODY };
+        let page_routes = || PageRoutes {
+            guarded: common_routes(&state)
+                .route_service("/mcp", RouterTools::At(self.path.clone()).into_server().into_http()),
+            assets: page::ASSETS,
+            longest_body: LONGEST_BODY,
+        };
         tokio::select! {
             () = ends.cancelled() => {}
-            never = listen(&self.config.folder, self.socket, &state) => match never {},
+            never = listen(&self.path, self.socket, &state) => match never {},
             never = page.serve(page_routes) => match never {},
         }
     }
 }
 
-async fn bind(folder: &Path) -> Result<ControlSocket, String> {
-    let folder = folder.to_owned();
-    let bound = tokio::task::spawn_blocking(move || folder::bind(&folder)).await;
+async fn bind(path: &Path) -> Result<ControlSocket, String> {
+    let path = path.to_owned();
+    let bound = tokio::task::spawn_blocking(move || folder::bind(&path)).await;
     bound.map_err(|fault| fault.to_string())?.map_err(|fault| fault.to_string())
 }
 
 /// Serves the socket, and binds it again when its file is gone.
-async fn listen(folder: &Path, mut bound: Option<ControlSocket>, state: &ControlState) -> Infallible {
+async fn listen(path: &Path, mut bound: Option<ControlSocket>, state: &ControlState) -> Infallible {
     loop {
         match bound.take() {
             Some(socket) => {
@@ -94,6 +107,6 @@ async fn listen(folder: &Path, mut bound: Option<ControlSocket>, state: &Control
             }
             None => tokio::time::sleep(PAUSE).await,
         }
-        bound = bind(folder).await.inspect_err(|fault| tracing::debug!(fault, "still no socket for commands")).ok();
+        bound = bind(path).await.inspect_err(|fault| tracing::debug!(fault, "still no socket for commands")).ok();
     }
 }

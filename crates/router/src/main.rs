@@ -47,6 +47,8 @@ fn main() -> ExitCode {
         None => serve(&cli.serve),
         Some(Command::Serve(arguments)) => serve(&arguments),
         Some(Command::Status(arguments)) => ask::status(&arguments, &environment),
+        Some(Command::Page(arguments)) => ask::page(&arguments, &environment),
+        Some(Command::Mcp(arguments)) => ask::mcp(&arguments, &environment),
         Some(Command::Keys { command }) => keys::run(&command, &environment).and_then(|text| print(&text)),
     };
     match done {

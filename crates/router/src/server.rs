@@ -65,6 +65,9 @@ pub enum StartError {
     /// The metrics cannot be made.
     #[error("cannot make the metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The control socket has no name.
+    #[error("cannot make a name for the control socket: {0}")]
+    Randomness(getrandom::Error),
     /// A provider cannot be used.
     #[error(transparent)]
     Provider(#[from] ClientError),
@@ -148,7 +151,7 @@ impl Router {
             }
         };
         if let Some(config) = state.config.control.clone() {
-            let control = ControlServer::open(config).await;
+            let control = ControlServer::open(&config).await.map_err(StartError::Randomness)?;
             server.spawn(control.serve(state.clone(), addr, state.kill.clone()));
         }
         tracing::info!(%addr, "router listens");

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use cli::{Cli, Command, ServeArgs};
 pub use keys::{CreateArgs, FileArgs, KeysCommand, KindArg, ListArgs, RevokeArgs, RotateArgs};
 
-pub use control::{RouterArgs, StatusArgs};
+pub use control::{PageArgs, RouterArgs, StatusArgs};
 
 use crate::{Config, DesiredModel, Keys};
 

@@ -19,6 +19,7 @@ pub const COMMON_ASSETS: &[Asset] = &[
     Asset::script("/start.js", include_str!("../../page/start.js")),
     Asset::script("/api.js", include_str!("../../page/api.js")),
     Asset::script("/text.js", include_str!("../../page/text.js")),
+    Asset::script("/theme.js", include_str!("../../page/theme.js")),
     Asset::picture("/icon.svg", include_str!("../../page/icon.svg")),
 ];
 
@@ -111,6 +112,6 @@ mod tests {
         ] {
             assert!(faults.iter().any(|fault| fault == expected), "{expected}: {faults:?}");
         }
-        assert_eq!(page_faults(&[Asset::page("<p id=\"a\">"), Asset::script("/page.js", "")]), [""; 0]);
+        assert_eq!(page_faults(&[Asset::page("<p id=\"theme\">"), Asset::script("/page.js", "")]), [""; 0]);
     }
 }

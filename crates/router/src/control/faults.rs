@@ -1,6 +1,6 @@
 //! What is wrong, each with what to do.
 
-use super::api::{Breaker, Health, ModelState, ProviderStatus, QueueStatus, Status, WorkerStatus};
+use super::api::{Breaker, Health, ModelState, ModelStatus, ProviderStatus, QueueStatus, Status, WorkerStatus};
 
 /// A job that waits for longer is a fault.
 const LONG_WAIT: f64 = 10.0;
@@ -50,18 +50,26 @@ fn worker(worker: &WorkerStatus) -> Vec<String> {
         ));
     }
     let failed = worker.models.iter().filter(|model| model.state == Some(ModelState::Failed));
-    for model in failed.clone().take(MOST_NAMED) {
+    for ModelStatus { name: model, .. } in failed.clone().take(MOST_NAMED) {
+        let cause = worker.unmet.iter().find_map(|unmet| unmet.strip_prefix(&failure_of(model))).unwrap_or_default();
         faults.push(format!(
-            "{} has failed on {name}; `auxot-worker logs {}` on its host says why, `auxot-worker reset {}` tries again",
-            model.name, model.name, model.name
+            "{model} has failed on {name}{cause}; `auxot-worker logs {model}` on its host shows what its engine printed, \
+             `auxot-worker reset {model}` tries again"
         ));
     }
-    let further = failed.count().saturating_sub(MOST_NAMED);
+    let further = failed.clone().count().saturating_sub(MOST_NAMED);
     if further > 0 {
         faults.push(format!("{further} more models have failed on {name}"));
     }
-    faults.extend(worker.unmet.iter().take(MOST_NAMED).map(|unmet| format!("{name}: {unmet}")));
+    // A failed model that is listed is unmet too.
+    let is_new = |unmet: &&String| !failed.clone().any(|model| unmet.starts_with(&failure_of(&model.name)));
+    faults.extend(worker.unmet.iter().filter(is_new).take(MOST_NAMED).map(|unmet| format!("{name}: {unmet}")));
     faults
+}
+
+/// How a worker's sentence about a failed model begins.
+fn failure_of(model: &str) -> String {
+    format!("{model} has failed")
 }
 
 fn provider(provider: &ProviderStatus) -> Option<String> {
@@ -91,7 +99,7 @@ fn remedy(reason: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::api::{ModelStatus, ProviderKind, RouterStatus, Times};
+    use super::super::api::{ProviderKind, RouterStatus, Times};
     use super::*;
 
     fn status() -> Status {
@@ -161,6 +169,14 @@ mod tests {
         assert!(text.starts_with("worker gpu_1 (10.0.0.2, key box) has sent no heartbeat for 1 s"), "{text}");
         let text = only(|status| status.workers[0].models.push(model("b", ModelState::Failed)));
         assert!(text.starts_with("b has failed on worker gpu_1") && text.contains("`auxot-worker reset b`"), "{text}");
+        let text = only(|status| {
+            status.workers[0].models.push(model("b", ModelState::Failed));
+            status.workers[0].unmet.push("b has failed: no room".into());
+        });
+        assert!(
+            text.starts_with("b has failed on worker gpu_1 (10.0.0.2, key box): no room; `auxot-worker logs"),
+            "{text}"
+        );
         let text = only(|status| status.workers[0].unmet.push("no model `c` here".into()));
         assert!(text.ends_with("no model `c` here"), "{text}");
         let text = only(|status| status.queue.waiting = 4);

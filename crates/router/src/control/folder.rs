@@ -26,20 +26,25 @@ const EXTENSION: &str = "sock";
 pub(super) enum FolderError {
     #[error(transparent)]
     Folder(#[from] PrivateFolderError),
-    #[error("cannot listen for commands in {}: {source}", path.display())]
+    #[error("cannot listen for commands at {}: {source}", path.display())]
     Listen { path: PathBuf, source: io::Error },
 }
 
-/// Binds a socket in the folder, after removing those of routers that are gone. Blocks.
-pub(super) fn bind(folder: &Path) -> Result<ControlSocket, FolderError> {
-    let failed = |source| FolderError::Listen { path: folder.to_owned(), source };
+/// A path for the socket of a router.
+pub(super) fn new_socket(folder: &Path) -> Result<PathBuf, getrandom::Error> {
+    Ok(folder.join(ids::hex::<8>("")?).with_extension(EXTENSION))
+}
+
+/// Binds a socket, after removing those of routers that are gone from its folder. Blocks.
+pub(super) fn bind(path: &Path) -> Result<ControlSocket, FolderError> {
+    let failed = |source| FolderError::Listen { path: path.to_owned(), source };
+    let folder = path.parent().unwrap_or(path);
     make(folder)?;
     // Without the lock, a router that starts at the same time could remove our socket before it listens.
     let gate = open(folder)?;
     gate.lock().map_err(failed)?;
     sockets_in(folder).iter().filter(|path| is_left(path)).for_each(|path| _ = std::fs::remove_file(path));
-    let name = ids::hex::<8>("").map_err(|fault| failed(io::Error::other(fault)))?;
-    ControlSocket::bind(&folder.join(name).with_extension(EXTENSION)).map_err(failed)
+    ControlSocket::bind(path).map_err(failed)
 }
 
 /// The sockets in a folder; some may be of routers that are gone.
@@ -96,11 +101,11 @@ mod tests {
     async fn the_next_start_removes_what_a_killed_router_left_and_nothing_else() {
         let base = tempfile::tempdir().unwrap();
         let folder = base.path().join("control");
-        let running = bind(&folder).unwrap();
+        let running = bind(&new_socket(&folder).unwrap()).unwrap();
         let left = folder.join("left.sock");
         drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
         std::fs::write(folder.join("note"), "").unwrap();
-        let second = bind(&folder).unwrap();
+        let second = bind(&new_socket(&folder).unwrap()).unwrap();
         assert!(running.is_there() && second.is_there() && !left.exists() && folder.join("note").exists());
         assert_eq!(sockets_in(&folder).len(), 2);
         drop((running, second));
@@ -111,7 +116,7 @@ mod tests {
     fn a_folder_that_others_can_enter_is_not_used() {
         let base = tempfile::tempdir().unwrap();
         std::fs::set_permissions(base.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        assert!(bind(base.path()).unwrap_err().to_string().contains("others can enter it"));
+        assert!(bind(&new_socket(base.path()).unwrap()).unwrap_err().to_string().contains("others can enter it"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use super::control::StatusArgs;
+use super::control::{PageArgs, RouterArgs, StatusArgs};
 use super::keys::KeysCommand;
 
 /// With the commit, if built from a repository.
@@ -31,6 +31,10 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Show what is wrong, and each worker with its health, devices, models and times; other providers; keys.
     Status(StatusArgs),
+    /// Print a link, good once, to a page in a browser of this host: workers, other providers, keys.
+    Page(PageArgs),
+    /// Offer the status and the keys to an agent as MCP tools, on standard input and output.
+    Mcp(RouterArgs),
     /// Create, list, revoke and replace keys.
     Keys {
         /// The command.

@@ -33,6 +33,20 @@ pub struct StatusArgs {
     pub json: bool,
 }
 
+/// Arguments of `page`.
+#[derive(Debug, Default, Args)]
+pub struct PageArgs {
+    /// Where the router is.
+    #[command(flatten)]
+    pub router: RouterArgs,
+    /// Print an address and a token for programs instead of a link.
+    #[arg(long)]
+    pub token: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 impl RouterArgs {
     /// The folder of the socket, where one is configured.
     ///
