@@ -3,9 +3,9 @@
 #
 # Shows under a real systemd, in a container without a network, what tests without one cannot: the units pass
 # `systemd-analyze verify` and are exposed by 2.0 at most; one command installs router, worker and gateway, and each answers; an
-# upgrade under load loses no job and no byte of a running answer; an uninstall leaves nothing but the models. Needs root,
-# debootstrap, systemd-nspawn and python3, and takes a Debian root in ROOT, which it makes when it is not there. PROFILE=release
-# is for figures. Not a part of CI.
+# upgrade under load loses no job and no byte of a running answer; keys change while the router runs; an uninstall leaves nothing
+# but the models. Needs root, debootstrap, systemd-nspawn and python3, and takes a Debian root in ROOT, which it makes when it is
+# not there. PROFILE=release is for figures. Not a part of CI.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -97,6 +97,21 @@ for port in 8080 8081; do
 done
 say "installed: router and gateway answer"
 
+# --- Keys of the running router ------------------------------------------------------------------------
+
+keys() { inside auxot-router keys "$@" --file /var/lib/auxot-router/router-keys; }
+status() { outside curl --silent --output /dev/null --write-out '%{http_code}' http://127.0.0.1:8080/v1/models -H "authorization: Bearer $1"; }
+late=$(keys create --name late --kind api --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["api_key"])')
+[ "$(status "$late")" = 200 ] || die "a new key is not good at once"
+keys revoke late >/dev/null
+tries=0
+until [ "$(status "$late")" = 401 ]; do
+  tries=$((tries + 1))
+  [ $tries -lt 50 ] || die "a revoked key is still good"
+  sleep 0.1
+done
+say "keys: a new one is good at once, a revoked one is bad after $tries further looks, 0.1 s apart"
+
 # --- Upgrades under load -------------------------------------------------------------------------------
 
 mkfifo "$work/stop"
@@ -139,7 +154,7 @@ for path in /etc/auxot /etc/systemd/system/auxot-worker.service /etc/systemd/sys
   /usr/local/bin/auxot-router /usr/local/lib/auxot /run/auxot; do
   [ ! -e "$root$path" ] || die "$path is left after the uninstall"
 done
-left=$(inside find /var/lib/auxot /var/lib/private/auxot -type f 2>/dev/null | grep -v '/models/' || true)
+left=$(inside find /var/lib/auxot /var/lib/private/auxot /var/lib/auxot-router /var/lib/private/auxot-router -type f 2>/dev/null | grep -v '/models/' || true)
 [ -z "$left" ] || die "left after the uninstall: $left"
 ! inside pgrep -f llama-server >/dev/null || die "an engine is left after the uninstall"
 say "uninstalled: nothing is left but the models"

@@ -107,7 +107,7 @@ fn without_a_key_only_a_worker_for_local_programs_is_installed() {
 }
 
 const ROUTER_UNIT: &str = "etc/systemd/system/auxot-router.service";
-const ROUTER_KEYS: &str = "etc/auxot/router-keys.toml";
+const ROUTER_KEYS: &str = "var/lib/auxot-router/router-keys";
 
 #[test]
 fn a_router_is_installed_with_keys_for_its_worker_and_for_clients() {
@@ -122,26 +122,28 @@ fn a_router_is_installed_with_keys_for_its_worker_and_for_clients() {
     for line in [
         "ExecStart=/usr/local/bin/auxot-router serve",
         "EnvironmentFile=/etc/auxot/auxot-router.env",
-        "LoadCredential=router-keys:/etc/auxot/router-keys.toml",
+        "Environment=AUXOT_ROUTER_KEYS_FILE=/var/lib/auxot-router/router-keys",
         "FileDescriptorStoreMax=8",
     ] {
         assert!(unit.lines().any(|known| known == line), "{line} in {unit}");
     }
     let keys = image.text(ROUTER_KEYS);
-    assert!(keys.contains("argon2id") && !keys.contains(api_key) && !keys.contains(worker_key.trim()));
+    assert!(keys.contains("sha256:") && !keys.contains(api_key) && !keys.contains(worker_key.trim()));
     assert_eq!((image.mode(ROUTER_KEYS), image.mode("etc/auxot/worker-key")), (0o600, 0o600));
     assert_eq!(image.mode("usr/local/bin/auxot-router"), 0o755);
     // An upgrade needs no address, and leaves settings and keys.
     std::fs::write(image.root.join("usr/local/bin/auxot-router"), "the old version").unwrap();
     std::fs::write(image.root.join("etc/auxot/auxot-router.env"), "AUXOT_PORT=9\n").unwrap();
+    std::fs::rename(image.root.join(ROUTER_KEYS), image.root.join("etc/auxot/router-keys.toml")).unwrap();
     image.run("install", &[], 0);
     assert_eq!(
         (image.text(ROUTER_KEYS), image.text("etc/auxot/auxot-router.env")),
         (keys, "AUXOT_PORT=9\n".to_owned())
     );
+    assert!(!image.root.join("etc/auxot/router-keys.toml").exists(), "where an earlier version had them");
     assert!(std::fs::metadata(image.root.join("usr/local/bin/auxot-router")).unwrap().len() > 1_000_000);
     image.run("uninstall", &[], 0);
-    for path in [ROUTER_UNIT, "etc/auxot", "usr/local/bin/auxot-router"] {
+    for path in [ROUTER_UNIT, "etc/auxot", "var/lib/auxot-router", "usr/local/bin/auxot-router"] {
         assert!(!image.root.join(path).exists(), "{path} is left");
     }
 }

@@ -210,12 +210,23 @@ fn try_uninstall(request: &ServiceRequest, console: &Console) -> Result<(), Serv
             }
         }
     }
-    if let Some(folder) = layout.config.parent() {
+    for folder in [&layout.config, &layout.router.keys].into_iter().filter_map(|file| file.parent()) {
         // Other files of the operator keep it.
-        let _in_use = fs::remove_dir(folder);
+        let _in_use = remove_folder(folder);
     }
     console.print(&format!("removed; the models stay in {}", layout.models.display()));
     Ok(())
+}
+
+/// Removes an empty folder, or the link to one that the service manager made.
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::read_link(folder) {
+        Ok(target) => {
+            fs::remove_dir(folder.with_file_name("").join(target))?;
+            fs::remove_file(folder)
+        }
+        Err(_) => fs::remove_dir(folder),
+    }
 }
 
 /// The worker key of the settings.

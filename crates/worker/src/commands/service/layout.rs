@@ -7,12 +7,17 @@ use crate::arguments::ServiceRequest;
 /// The models folder below the state.
 pub(super) const MODELS: &str = "models";
 
+/// The folder of the system's router, as its unit names it.
+const ROUTER_STATE: &str = "/var/lib/auxot-router";
+
 /// The files of the router of a single host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RouterFiles {
     pub(super) program: PathBuf,
     /// Hashes of its keys.
     pub(super) keys: PathBuf,
+    /// Where they were in earlier versions.
+    pub(super) former_keys: PathBuf,
     /// Variables of its environment.
     pub(super) settings: PathBuf,
     pub(super) unit: PathBuf,
@@ -50,7 +55,12 @@ impl Layout {
         };
         let router = RouterFiles {
             program: at(bin.join("auxot-router")),
-            keys: at(config.join("router-keys.toml")),
+            keys: at(if request.user {
+                config.join("router-keys.toml")
+            } else {
+                system(ROUTER_STATE).join("router-keys")
+            }),
+            former_keys: at(config.join("router-keys.toml")),
             settings: at(config.join("auxot-router.env")),
             unit: at(unit.with_file_name("auxot-router.service")),
         };
@@ -80,8 +90,8 @@ impl Layout {
     }
 
     /// The files that are written, without the models.
-    pub(super) fn files(&self) -> [&Path; 9] {
-        let RouterFiles { program, keys, settings, unit } = &self.router;
-        [&self.program, &self.config, &self.key, &self.signers, &self.unit, program, keys, settings, unit]
+    pub(super) fn files(&self) -> [&Path; 10] {
+        let RouterFiles { program, keys, former_keys, settings, unit } = &self.router;
+        [&self.program, &self.config, &self.key, &self.signers, &self.unit, program, keys, former_keys, settings, unit]
     }
 }

@@ -88,6 +88,7 @@ impl LocalRouter {
         write(&files.program, &program, 0o755)?;
         write(&files.unit, unit.as_bytes(), 0o644)?;
         let Change::Install(address) = self.change else {
+            move_keys(files)?;
             // The answers of a router that stays as it is go on.
             return Ok(Installed { keys: None, start: if is_same { Start::Keep } else { Start::Restart } });
         };
@@ -107,6 +108,22 @@ fn settings(address: SocketAddr) -> String {
         address.ip(),
         address.port()
     )
+}
+
+/// Moves the keys of an earlier version to where the service reads them while it runs.
+fn move_keys(files: &RouterFiles) -> Result<(), ServiceError> {
+    let RouterFiles { keys, former_keys, .. } = files;
+    if keys == former_keys || keys.exists() {
+        return Ok(());
+    }
+    match fs::read(former_keys) {
+        Ok(known) => {
+            write(keys, &known, 0o600)?;
+            fs::remove_file(former_keys).map_err(fault("remove", former_keys))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(fault("read", former_keys)(error)),
+    }
 }
 
 /// Makes the first pair of keys; the file has hashes only.
