@@ -9,7 +9,8 @@
 //! [`keys`] are random, have names, terms and a time after which they expire, and are stored as hashes in a file that only
 //! its owner can read: a line for each key, changes at its end. It is read again when it changes. [`Verifier`] checks keys:
 //! generated ones by a table of their digests, those with Argon2id hashes by one slow check and then a cached verdict, with a
-//! bound on the checks of each address. [`KeyUsage`] counts the requests of each key towards its limits.
+//! bound on the checks of each address. [`KeyUsage`] counts the requests of each key towards its limits, and [`LastUses`]
+//! knows when each was last used.
 //!
 //! # Example
 //!
@@ -27,6 +28,7 @@ mod budget;
 mod hosts;
 mod key_usage;
 pub mod keys;
+mod last_use;
 mod random;
 mod shown_key;
 mod verifier;
@@ -34,6 +36,7 @@ mod verifier;
 pub use budget::{Budget, BudgetShare};
 pub use hosts::AllowedHosts;
 pub use key_usage::{CountedRequest, KeyUsage, LimitReached};
+pub use last_use::LastUses;
 pub use random::random;
 pub use shown_key::shown_key;
 pub use verifier::{CheckUnavailable, KeyStatus, KeysState, Verifier};

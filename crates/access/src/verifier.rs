@@ -7,6 +7,7 @@
 //! until its time ends or the keys change, a good one as long as it is used and its hash is in the file.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +15,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
-use crate::keys::{self, Key, KeyDigest, KeyKind, KeyStore};
+use crate::keys::{self, Key, KeyDigest, KeyId, KeyKind, KeyStore};
+use crate::last_use::LastUses;
 
 /// Why a key cannot be checked now. It does not mean that the key is bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,7 @@ pub struct KeysState {
 #[derive(Debug)]
 pub struct Verifier {
     keys: Arc<KeyStore>,
+    uses: Arc<LastUses>,
     ttl: Duration,
     verdicts: Mutex<HashMap<(KeyKind, KeyDigest), (CachedVerdict, Instant)>>,
     waiting: Mutex<HashMap<IpAddr, usize>>,
@@ -81,6 +84,7 @@ impl Verifier {
     #[must_use]
     pub fn new(keys: KeyStore, ttl: Duration) -> Self {
         Self {
+            uses: Arc::new(LastUses::of_file(keys.file())),
             keys: Arc::new(keys),
             ttl,
             verdicts: Mutex::default(),
@@ -109,7 +113,7 @@ impl Verifier {
             None => self.check_slowly(kind, key, digest, from).await,
         };
         // The owner of a key may know that its time is over; others may not know that there is a key.
-        checked.map(|good| good.filter(|key| !key.is_expired(Timestamp::now())))
+        checked.map(|good| good.filter(|key| !key.is_expired(Timestamp::now())).inspect(|key| self.uses.record(key)))
     }
 
     /// The verdict on a key, where it needs no slow check.
@@ -186,6 +190,25 @@ impl Verifier {
             CachedVerdict::Bad(version) => *version == current.version,
         });
         KeysState { version: current.version, look_again: (!current.certain).then_some(keys::SETTLED) }
+    }
+
+    /// When each key was last used.
+    #[must_use]
+    pub fn last_uses(&self) -> &LastUses {
+        &self.uses
+    }
+
+    /// Writes when each key was last used, if there is something new.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn write_last_uses(&self) -> io::Result<()> {
+        let (keys, uses) = (Arc::clone(&self.keys), Arc::clone(&self.uses));
+        let written = tokio::task::spawn_blocking(move || {
+            let ids: Vec<KeyId> = keys.current().set.iter().map(|key| key.id).collect();
+            uses.write(ids.into_iter())
+        });
+        written.await.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
     }
 
     async fn look(&self) {

@@ -4,6 +4,7 @@
 //! host on a shared file system. The connection of a worker also ends when the time of its key is over. A request does not:
 //! it was accepted while its key was good.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,41 @@ use crate::shared::RouterState;
 /// The longest time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// The shortest time between two writes of when keys were used.
+const WRITE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Watches the key file until `closing`.
 pub(crate) async fn serve(state: Arc<RouterState>, closing: CancellationToken) {
     let Some(file) = state.config.keys.file.as_deref() else { return };
+    tokio::select! {
+        () = end_uses(&state, file) => {}
+        () = write_uses(&state) => {}
+        () = closing.cancelled() => {}
+    }
+    write(&state).await;
+}
+
+/// Writes when keys were last used, at times.
+async fn write_uses(state: &RouterState) {
+    while write(state).await {
+        tokio::time::sleep(WRITE_INTERVAL).await;
+    }
+    std::future::pending().await
+}
+
+/// Whether it can be written.
+async fn write(state: &RouterState) -> bool {
+    // A worker uses its key as long as it is connected.
+    state.hub.link_keys().iter().for_each(|key| state.verifier.last_uses().record(key));
+    let written = state.verifier.write_last_uses().await;
+    if let Err(error) = &written {
+        tracing::warn!(%error, "when keys were last used is known until the end of this run only: cannot write it beside the key file");
+    }
+    written.is_ok()
+}
+
+/// Ends what keys have that are not good any more.
+async fn end_uses(state: &RouterState, file: &Path) {
     let mut watch = FileWatch::open("the key file: it is looked at each second");
     watch.follow(Some(file)).await;
     let mut last = 0;
@@ -34,7 +67,6 @@ pub(crate) async fn serve(state: Arc<RouterState>, closing: CancellationToken) {
         let until_next = next_end.and_then(|end| Duration::try_from(end.duration_since(Timestamp::now())).ok());
         let pause = [keys.look_again, until_next].into_iter().flatten().fold(INTERVAL, Duration::min);
         tokio::select! {
-            () = closing.cancelled() => return,
             // The next look sees the change that was being examined when the pause was over.
             () = watch.next_change() => {}
             () = tokio::time::sleep(pause) => {}

@@ -1,5 +1,6 @@
 //! The commands for keys: what each of them prints.
 
+use auxot_access::LastUses;
 use auxot_router::keys::{CreatedKeys, Key, KeyFile, KeyKind, KeyTerms};
 use auxot_router::settings::{CreateArgs, Environment, KeysCommand, ListArgs, RevokeArgs, RotateArgs};
 use jiff::Timestamp;
@@ -44,10 +45,10 @@ fn revoke(arguments: &RevokeArgs, environment: &dyn Environment) -> Result<Strin
 fn list(arguments: &ListArgs, environment: &dyn Environment) -> Result<String, ExitError> {
     let file = arguments.file.file(environment).map_err(|faults| (faults, USAGE))?;
     let keys = file.list().map_err(|error| (error, USAGE))?;
-    let now = Timestamp::now();
+    let (now, uses) = (Timestamp::now(), LastUses::of_file(Some(file.path())));
     Ok(match arguments.file.json {
-        true => format!("{}\n", Value::Array(keys.iter().map(|key| entry(key, now)).collect())),
-        false => table(&keys, now),
+        true => format!("{}\n", Value::Array(keys.iter().map(|key| entry(key, now, &uses)).collect())),
+        false => table(&keys, now, &uses),
     })
 }
 
@@ -73,7 +74,7 @@ fn shown_once(name: &str, created: &CreatedKeys, file: &KeyFile, as_json: bool) 
 }
 
 /// A key, without its hash.
-fn entry(key: &Key, now: Timestamp) -> Value {
+fn entry(key: &Key, now: Timestamp, uses: &LastUses) -> Value {
     let mut entry = json!({
         "name": key.name,
         "kind": key.kind,
@@ -81,6 +82,7 @@ fn entry(key: &Key, now: Timestamp) -> Value {
         "created": key.created.to_string(),
         "expires": key.expires.map(|expires| expires.to_string()),
         "expired": key.is_expired(now),
+        "last_used": uses.at(key.id).map(|at| at.to_string()),
     });
     if key.kind == KeyKind::Api {
         let KeyTerms { models, providers, requests_per_minute, max_parallel } = key.terms();
@@ -93,18 +95,19 @@ fn entry(key: &Key, now: Timestamp) -> Value {
 }
 
 /// One line for each key: its kind, the beginning of its text, its name, and what holds for it.
-fn table(keys: &[Key], now: Timestamp) -> String {
+fn table(keys: &[Key], now: Timestamp, uses: &LastUses) -> String {
     let width = keys.iter().map(|key| key.name.len()).max().unwrap_or_default();
     let line = |key: &Key| {
         let id = if key.has_id_in_text() { format!("{}…", key.id) } else { "-".to_owned() };
-        let line = format!("{:6}  {id:13}  {:width$}  {}", key.kind, key.name, notes(key, now).join("; "));
+        let line = format!("{:6}  {id:13}  {:width$}  {}", key.kind, key.name, notes(key, now, uses).join("; "));
         format!("{}\n", line.trim_end())
     };
     keys.iter().map(line).collect()
 }
 
-fn notes(key: &Key, now: Timestamp) -> Vec<String> {
+fn notes(key: &Key, now: Timestamp, uses: &LastUses) -> Vec<String> {
     let mut notes = vec![format!("created {}", key.created)];
+    notes.extend(uses.at(key.id).map(|at| format!("last used {at}")));
     if let Some(expires) = key.expires {
         notes.push(format!("{} {expires}", if key.is_expired(now) { "expired" } else { "expires" }));
     }

@@ -149,7 +149,7 @@ fn providers(providers: &[ProviderStatus], console: &Console) -> String {
 
 fn keys(keys: &[KeyStatus], others: usize, console: &Console) -> String {
     let mut table = console.table();
-    table.set_header(["KEY", "KIND", "ID", "MADE", "STATE", "WORKERS"]);
+    table.set_header(["KEY", "KIND", "ID", "MADE", "LAST USED", "STATE", "WORKERS"]);
     let hidden = keys.len().saturating_sub(MOST_KEYS);
     for key in &keys[hidden..] {
         let state = match (key.expired, &key.expires) {
@@ -161,9 +161,11 @@ fn keys(keys: &[KeyStatus], others: usize, console: &Console) -> String {
             KeyUse::Worker => ("worker", key.workers.to_string()),
             KeyUse::Api => ("api", String::new()),
         };
-        table.add_row([key.name.clone(), kind.to_owned(), key.id.clone(), key.created.clone(), state, workers]);
+        let last_used = key.last_used.clone().unwrap_or_else(|| "-".to_owned());
+        let (name, id, created) = (key.name.clone(), key.id.clone(), key.created.clone());
+        table.add_row([name, kind.to_owned(), id, created, last_used, state, workers]);
     }
-    align_right(&mut table, &[5]);
+    align_right(&mut table, &[6]);
     let mut text: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
     if others + hidden > 0 {
         text += &format!("{} more keys; see `auxot-router keys list`\n", others + hidden);

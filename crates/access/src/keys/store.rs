@@ -88,6 +88,11 @@ impl KeyStore {
         Ok(Self { keys, current: RwLock::new(current), file: Mutex::new(last) })
     }
 
+    /// The file of the keys.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.keys.file.as_deref()
+    }
+
     /// How many keys of a kind there are.
     #[must_use]
     pub fn count(&self, kind: KeyKind) -> usize {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use auxot_access::keys::{FileError, KeyFile, KeyTerms, NewKeys};
+use auxot_access::keys::{FileError, Key, KeyFile, KeyTerms, NewKeys};
 use auxot_control_socket::{Failed, PageAccess};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{FromRef, Path as UrlPath, State};
 use axum::http::StatusCode;
 
-use super::api::{CreatedKey, KeyUse, Keys, NewKey, Providers, Revoked, RouterStatus, Status, Workers};
+use super::api::{CreatedKey, KeyStatus, KeyUse, Keys, NewKey, Providers, Revoked, RouterStatus, Status, Workers};
 use super::faults::faults;
 use super::key_list::KeyList;
 use super::view::{self, Moment};
@@ -49,11 +49,16 @@ pub(super) async fn status(State(state): State<ControlState>) -> Json<Status> {
         queue: view::queue(&snapshot, state.router.config.max_waiting),
         workers: all_workers(&snapshot, moment),
         providers: snapshot.providers.iter().map(|provider| view::provider(provider, moment)).collect(),
-        keys: stored.iter().map(|key| view::key(key, &snapshot, moment)).collect(),
+        keys: stored_keys(&state, &stored, &snapshot, moment),
         other_keys: others,
     };
     status.faults = faults(&status);
     Json(status)
+}
+
+fn stored_keys(state: &ControlState, stored: &[Key], snapshot: &HubSnapshot, moment: Moment) -> Vec<KeyStatus> {
+    let uses = state.router.verifier.last_uses();
+    stored.iter().map(|key| view::key(key, snapshot, uses, moment)).collect()
 }
 
 fn all_workers(snapshot: &HubSnapshot, moment: Moment) -> Vec<super::api::WorkerStatus> {
@@ -72,7 +77,7 @@ pub(super) async fn providers(State(state): State<ControlState>) -> Json<Provide
 pub(super) async fn keys(State(state): State<ControlState>) -> Json<Keys> {
     let (stored, others) = state.keys.newest().await;
     let (snapshot, moment) = (state.router.hub.snapshot(), Moment::now());
-    Json(Keys { keys: stored.iter().map(|key| view::key(key, &snapshot, moment)).collect(), others })
+    Json(Keys { keys: stored_keys(&state, &stored, &snapshot, moment), others })
 }
 
 pub(super) async fn create_key(

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use auxot_access::LastUses;
 use auxot_access::keys::{Key, KeyKind};
 use auxot_protocol::{DeviceReport, ModelReport, ModelState as ReportedState};
 use jiff::Timestamp;
@@ -156,7 +157,7 @@ fn times(times: &RecentTimes, now: Instant) -> Times {
     Times { jobs, first_byte: percentiles(first_byte), total: percentiles(total) }
 }
 
-pub(super) fn key(key: &Key, snapshot: &HubSnapshot, now: Moment) -> KeyStatus {
+pub(super) fn key(key: &Key, snapshot: &HubSnapshot, uses: &LastUses, now: Moment) -> KeyStatus {
     KeyStatus {
         name: key.name.to_string(),
         kind: match key.kind {
@@ -167,6 +168,7 @@ pub(super) fn key(key: &Key, snapshot: &HubSnapshot, now: Moment) -> KeyStatus {
         created: key.created.to_string(),
         expires: key.expires.map(|expires| expires.to_string()),
         expired: key.is_expired(now.keys),
+        last_used: uses.at(key.id).map(|at| at.to_string()),
         workers: snapshot
             .workers
             .iter()

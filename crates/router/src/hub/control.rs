@@ -1,5 +1,7 @@
 //! What concerns all workers and jobs: numbers, policy, revoked keys, the end.
 
+use std::sync::Arc;
+
 use auxot_access::KeyStatus;
 use auxot_access::keys::Key;
 use auxot_protocol::{Policy, ToWorker};
@@ -50,6 +52,11 @@ impl Hub {
                 inner.fail_job(&job, Failure::Key(KeyRefusal::Invalid));
             }
         });
+    }
+
+    /// The keys of all links.
+    pub(crate) fn link_keys(&self) -> Vec<Arc<Key>> {
+        self.lock().links.values().map(|link| Arc::clone(&link.key)).collect()
     }
 
     /// Ends the links for whose key the time is over; returns the earliest end of the others.

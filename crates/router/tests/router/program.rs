@@ -240,3 +240,29 @@ async fn the_memory_of_bodies_is_freed_when_their_clients_disconnect() {
     until(&|memory| memory < before + LARGE);
     assert_eq!(router.stop().0, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_a_key_was_last_used_is_listed_and_kept_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    let pair = create(&file);
+    let listed = || {
+        let output = run(&["keys", "list", "--json", "--file", file.to_str().unwrap()]);
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    assert_eq!((&listed()[0]["last_used"], &listed()[1]["last_used"]), (&Value::Null, &Value::Null));
+    let mut router = RouterProcess::start(&file);
+    let addr = router.line("router listens")["addr"].as_str().unwrap().to_owned();
+    let client = crate::support::Client::at(&addr);
+    let asking = client.get("/v1/models").bearer_auth(pair["api_key"].as_str().unwrap()).send();
+    assert_eq!(within_deadline("an answer", asking).await.unwrap().status(), 200);
+    assert_eq!(router.stop().0, Some(0));
+    let after = listed();
+    assert_eq!((&after[0]["last_used"], after[1]["last_used"].is_string()), (&Value::Null, true), "{after}");
+    let table = text(&run(&["keys", "list", "--file", file.to_str().unwrap()]).stdout);
+    assert_eq!(table.matches("last used 2").count(), 1, "{table}");
+    let mut router = RouterProcess::start(&file);
+    router.line("router listens");
+    assert_eq!(router.stop().0, Some(0));
+    assert_eq!(listed(), after);
+}

@@ -29,6 +29,9 @@ pub struct KeyStatus {
     pub expires: Option<String>,
     /// Its time is over.
     pub expired: bool,
+    /// When it was last used, where that is known.
+    #[serde(default)]
+    pub last_used: Option<String>,
     /// Workers that are connected with it.
     pub workers: usize,
 }

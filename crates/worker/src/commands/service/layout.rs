@@ -18,6 +18,8 @@ pub(super) struct RouterFiles {
     pub(super) keys: PathBuf,
     /// Where they were in earlier versions.
     pub(super) former_keys: PathBuf,
+    /// When each of them was last used.
+    pub(super) last_use: PathBuf,
     /// Variables of its environment.
     pub(super) settings: PathBuf,
     pub(super) unit: PathBuf,
@@ -53,13 +55,12 @@ impl Layout {
             (false, false) => (system("/var/lib/auxot"), system("/etc/systemd/system/auxot-worker.service")),
             (false, true) => (system("/usr/local/var/auxot"), system("/Library/LaunchDaemons/com.auxot.worker.plist")),
         };
+        let keys =
+            if request.user { config.join("router-keys.toml") } else { system(ROUTER_STATE).join("router-keys") };
         let router = RouterFiles {
             program: at(bin.join("auxot-router")),
-            keys: at(if request.user {
-                config.join("router-keys.toml")
-            } else {
-                system(ROUTER_STATE).join("router-keys")
-            }),
+            last_use: at(keys.with_added_extension("last-use")),
+            keys: at(keys),
             former_keys: at(config.join("router-keys.toml")),
             settings: at(config.join("auxot-router.env")),
             unit: at(unit.with_file_name("auxot-router.service")),
@@ -90,8 +91,20 @@ impl Layout {
     }
 
     /// The files that are written, without the models.
-    pub(super) fn files(&self) -> [&Path; 10] {
-        let RouterFiles { program, keys, former_keys, settings, unit } = &self.router;
-        [&self.program, &self.config, &self.key, &self.signers, &self.unit, program, keys, former_keys, settings, unit]
+    pub(super) fn files(&self) -> [&Path; 11] {
+        let RouterFiles { program, keys, former_keys, last_use, settings, unit } = &self.router;
+        [
+            &self.program,
+            &self.config,
+            &self.key,
+            &self.signers,
+            &self.unit,
+            program,
+            keys,
+            former_keys,
+            last_use,
+            settings,
+            unit,
+        ]
     }
 }
