@@ -35,6 +35,7 @@ async fn c02_hello_is_golden_without_empty_fields() {
     for absent in ["authorization", "sec-websocket-protocol", "sec-websocket-extensions"] {
         assert_eq!(link.header(absent), None, "the key travels in the first message only, and nothing is negotiated");
     }
+    assert_eq!(link.header("user-agent"), Some(concat!("auxot-worker/", env!("CARGO_PKG_VERSION"))));
     let hello = link.hello().await;
     assert_eq!(keys(&hello), ["capabilities", "gpu_key", "type"]);
     assert_eq!(hello["gpu_key"], Worker::KEY);

@@ -17,6 +17,7 @@ async fn the_status_of_the_router_shows_the_worker_with_devices_models_and_state
     let status = chain.status(&scratch).await;
     let worker = &status["workers"][0];
     assert_eq!((&worker["health"], &worker["address"]), (&json!("alive"), &json!("127.0.0.1")), "{status}");
+    assert_eq!(worker["program"], concat!("auxot-worker/", env!("CARGO_PKG_VERSION")), "{status}");
     assert_eq!((&worker["key"], &status["keys"][0]["workers"]), (&json!("default"), &json!(1)), "{status}");
     let host = worker["devices"].as_array().unwrap().iter().find(|device| device["id"] == "host");
     assert!(host.is_some_and(|host| host["total_bytes"].as_u64() > host["used_bytes"].as_u64()), "{status}");

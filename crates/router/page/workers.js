@@ -15,6 +15,7 @@ function facts(worker) {
   const list = [
     ["heartbeat", beat],
     ["address", worker.address],
+    ["program", worker.program],
     ["key", worker.key],
     ["connected", duration(worker.connected_seconds)],
     ["slots", `${worker.slots_used} of ${worker.slots}`],

@@ -15,6 +15,8 @@ use auxot_stall::ByteCounter;
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::http::HeaderMap;
+use axum::http::header::USER_AGENT;
 use axum::response::Response;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -50,20 +52,23 @@ pub(crate) async fn upgrade(
     State(shared): State<Arc<RouterState>>,
     Extension(unauthenticated): Extension<Arc<Unauthenticated>>,
     Extension(counter): Extension<Arc<ByteCounter>>,
+    headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let links = shared.links.clone();
+    let program = headers.get(USER_AGENT).and_then(|program| program.to_str().ok()).map(|name| log_text(name).into());
     upgrade
         .max_message_size(shared.config.max_message)
         .max_frame_size(shared.config.max_message)
         .read_buffer_size(16 * 1024)
         .write_buffer_size(16 * 1024)
-        .on_upgrade(move |socket| links.track_future(serve(shared, socket, unauthenticated, counter)))
+        .on_upgrade(move |socket| links.track_future(serve(shared, socket, program, unauthenticated, counter)))
 }
 
 async fn serve(
     shared: Arc<RouterState>,
     mut socket: WebSocket,
+    program: Option<Arc<str>>,
     unauthenticated: Arc<Unauthenticated>,
     counter: Arc<ByteCounter>,
 ) {
@@ -84,7 +89,7 @@ async fn serve(
         parameters: extension::has(&capabilities.extensions, extension::PARAMETERS),
         requests: extension::has(&capabilities.extensions, extension::REQUESTS),
         queue: queue.clone(),
-        report: LinkReport::new(address, &capabilities),
+        report: LinkReport::new(address, program, &capabilities),
         cut: cut.clone(),
     };
     let worker = shared.hub.join(&capabilities, link);

@@ -65,6 +65,9 @@ fn worker(worker: &WorkerStatus, console: &Console) -> String {
         worker.slots,
         times(&worker.times),
     );
+    if let Some(program) = &worker.program {
+        text += &format!("  {program}, backend {}\n", worker.backend);
+    }
     worker.devices.iter().for_each(|device| text += &device_line(device, console));
     if !worker.models.is_empty() {
         text += &models(&worker.models, console);
@@ -184,7 +187,7 @@ mod tests {
             "router": {"version": "1.0", "pid": 7, "uptime_seconds": 4000, "address": "127.0.0.1:8080", "stopping": false},
             "queue": {"running": 1, "slots": 4, "provided": 0, "waiting": 2, "most_waiting": 9, "oldest_seconds": 3.0},
             "workers": [{
-                "id": "gpu_1", "address": "10.0.0.2", "key": "box", "health": "dead", "connected_seconds": 90.0,
+                "id": "gpu_1", "address": "10.0.0.2", "program": "auxot-worker/1.0", "key": "box", "health": "dead", "connected_seconds": 90.0,
                 "heartbeat_seconds": 61.0, "backend": "llama.cpp", "slots_used": 1, "slots": 4, "unmet": [],
                 "devices": [{"id": "GPU-1", "name": "RTX", "total_bytes": 17179869184_u64, "used_bytes": 8589934592_u64,
                     "free_bytes": null}],
@@ -207,6 +210,7 @@ mod tests {
             "up 1 h 6 min, 127.0.0.1:8080",
             "1 of 4 slots, 0 at other providers, 2 wait, the oldest for 3.0 s",
             "worker gpu_1  dead  10.0.0.2 key box, up 1 min, heartbeat 61.0 s ago, 1 of 4 slots, first byte 20 ms/300 ms",
+            "auxot-worker/1.0, backend llama.cpp",
             "8.0 GiB of 16.0 GiB used  GPU-1 RTX",
             "backing off",
             "closed for 9.0 s",

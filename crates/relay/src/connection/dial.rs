@@ -10,6 +10,8 @@ pub(crate) mod worker_key;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
@@ -34,6 +36,8 @@ pub(crate) struct OpenSocket {
     pub(crate) counter: Arc<ByteCounter>,
 }
 
+/// What the upgrade says of this program.
+const PROGRAM: HeaderValue = HeaderValue::from_static(concat!("auxot-worker/", env!("CARGO_PKG_VERSION")));
 /// Size of a connection's buffers. The library's default of 128 KiB each would be most of an idle worker's memory.
 const BUFFER: usize = 16 * 1024;
 
@@ -131,7 +135,9 @@ impl Dialer {
 
     fn request(&self) -> Result<Request, WsError> {
         use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-        self.url.websocket().into_client_request()
+        let mut request = self.url.websocket().into_client_request()?;
+        request.headers_mut().insert(USER_AGENT, PROGRAM);
+        Ok(request)
     }
 }
 

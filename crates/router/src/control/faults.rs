@@ -116,6 +116,7 @@ mod tests {
             workers: vec![WorkerStatus {
                 id: "gpu_1".into(),
                 address: "10.0.0.2".into(),
+                program: None,
                 key: "box".into(),
                 health: Health::Alive,
                 connected_seconds: 300.0,

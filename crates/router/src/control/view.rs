@@ -50,6 +50,7 @@ pub(super) fn worker(worker: &WorkerSnapshot, now: Moment) -> WorkerStatus {
     WorkerStatus {
         id: worker.gpu_id.to_string(),
         address: report.address.to_string(),
+        program: report.program.as_deref().map(str::to_owned),
         key: worker.key.name.to_string(),
         health: health(view),
         connected_seconds: since(report.connected),

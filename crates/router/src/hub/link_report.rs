@@ -16,6 +16,8 @@ const MOST: usize = 256;
 pub(crate) struct LinkReport {
     /// Where it has connected from.
     pub(crate) address: IpAddr,
+    /// What it calls itself, with its version: the `User-Agent` of the upgrade.
+    pub(crate) program: Option<Arc<str>>,
     pub(crate) connected: Instant,
     /// Its last heartbeat; `None` before the first.
     pub(crate) heartbeat: Option<Instant>,
@@ -28,9 +30,10 @@ pub(crate) struct LinkReport {
 }
 
 impl LinkReport {
-    pub(crate) fn new(address: IpAddr, capabilities: &Capabilities) -> Self {
+    pub(crate) fn new(address: IpAddr, program: Option<Arc<str>>, capabilities: &Capabilities) -> Self {
         let mut report = Self {
             address,
+            program,
             connected: Instant::now(),
             heartbeat: None,
             backend: Arc::default(),

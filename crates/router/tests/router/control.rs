@@ -189,6 +189,43 @@ async fn without_a_key_file_or_a_router_a_command_says_what_to_do() {
     assert!(gone.contains("cannot find a running router") && gone.contains("AUXOT_ROUTER_RUNTIME_DIR"), "{gone}");
 }
 
+#[tokio::test]
+async fn the_page_answers_a_session_of_its_own_or_a_token_and_no_other_page() {
+    let (_router, client, _folder) = with_socket(config()).await;
+    let link = client.page().await.unwrap().url;
+    let (base, _) = link.split_once("/login").unwrap();
+    // A second call in one process finds a provider installed, which is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let browser = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let status = format!("{base}/v1/status");
+    let code = async |request: reqwest::RequestBuilder| {
+        within_deadline("an answer of the page", request.send()).await.unwrap().status().as_u16()
+    };
+    assert_eq!(code(browser.get(&status)).await, 401);
+    let opened = within_deadline("a login", browser.get(&link).send()).await.unwrap();
+    assert_eq!((opened.status().as_u16(), opened.headers()["location"].to_str().unwrap()), (303, "/"));
+    let cookie = opened.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    assert_eq!(code(browser.get(&link)).await, 403, "it is good once");
+    assert_eq!(code(browser.get(&status).header("cookie", &cookie)).await, 200);
+    assert_eq!(code(browser.get(&status).header("cookie", &cookie).header("host", "evil.example")).await, 421);
+    let foreign = browser.get(&status).header("cookie", &cookie).header("origin", "http://evil.example");
+    assert_eq!(code(foreign).await, 403);
+    let revoke = || browser.post(format!("{base}/v1/keys/none/revoke")).header("cookie", &cookie);
+    assert_eq!(code(revoke()).await, 403, "the token of the session is missing");
+    let session = browser.get(format!("{base}/session")).header("cookie", &cookie).send();
+    let session: Value = within_deadline("a session", session).await.unwrap().json().await.unwrap();
+    assert_eq!(code(revoke().header("x-csrf-token", session["csrf"].as_str().unwrap())).await, 409);
+    let token = browser.post(format!("{base}/v1/token")).header("cookie", &cookie);
+    assert_eq!(code(token).await, 404, "only the socket gives access to others");
+
+    let token = client.token().await.unwrap();
+    assert_eq!(code(browser.get(&status).bearer_auth(&token.token)).await, 200);
+    assert_eq!(code(browser.get(&status).bearer_auth("wrong")).await, 401);
+    let page = within_deadline("the page", browser.get(base).send()).await.unwrap();
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+}
+
 fn run(arguments: &[&str], folder: &Path) -> std::process::Output {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_auxot-router"));
     command.env_clear().env("AUXOT_ROUTER_RUNTIME_DIR", folder).args(arguments).output().unwrap()

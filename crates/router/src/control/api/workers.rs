@@ -17,6 +17,8 @@ pub struct WorkerStatus {
     pub id: String,
     /// Where it has connected from.
     pub address: String,
+    /// What it calls itself, with its version; absent where it does not say.
+    pub program: Option<String>,
     /// The name of its key.
     pub key: String,
     /// Whether it gets jobs.
