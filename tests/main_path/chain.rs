@@ -74,7 +74,7 @@ impl Chain {
     }
 }
 
-fn keys(scratch: &Scratch) -> (String, String) {
+pub(crate) fn keys(scratch: &Scratch) -> (String, String) {
     let made = Command::new(binaries::program("auxot-router"))
         .args(["keys", "create", "--json", "--file"])
         .arg(scratch.join("keys.toml"))

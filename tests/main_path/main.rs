@@ -10,3 +10,4 @@ mod fake;
 mod real;
 mod restarts;
 mod status;
+mod tls;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use auxot_access::Verifier;
 use auxot_access::keys::{FileError, KeyKind, KeyStore, Keys, is_exposed};
 use auxot_fleet::Fleet;
+use auxot_server_tls::{ServerTls, TlsError};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,6 @@ use crate::config::{Config, ListenAddress};
 use crate::connection;
 use crate::listener::Listener;
 use crate::shared::Shared;
-use crate::tls::{self, TlsError};
 use crate::unused_memory;
 
 /// Pause after an `accept` that failed: descriptors need time to become free.
@@ -65,6 +65,7 @@ pub enum GatewayError {
 pub struct Gateway {
     config: Config,
     keys: Option<Verifier>,
+    tls: Option<ServerTls>,
     listeners: Vec<Listener>,
 }
 
@@ -76,10 +77,12 @@ impl Gateway {
     pub async fn open(config: Config) -> Result<Self, GatewayError> {
         let keys = config.keys_file.as_deref().filter(|_| config.is_on()).map(open_keys).transpose()?;
         let files = config.tls_certificate.as_deref().zip(config.tls_key.as_deref()).filter(|_| config.is_on());
-        let tls = files.map(|(certificate, key)| tls::acceptor(certificate, key)).transpose()?;
+        let open = |(certificate, key): (&Path, &Path)| ServerTls::open(certificate.to_owned(), key.to_owned());
+        let tls = files.map(open).transpose()?;
+        let acceptor = tls.as_ref().map(ServerTls::acceptor);
         let mut listeners = Vec::new();
         for address in &config.addr {
-            let listener = Listener::bind(address, tls.as_ref())
+            let listener = Listener::bind(address, acceptor.as_ref())
                 .await
                 .map_err(|error| GatewayError::Listen { address: address.to_string(), error })?;
             let bound = listener.address(address);
@@ -94,7 +97,7 @@ impl Gateway {
         }
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(Listener::socket_address).collect();
         auxot_service_sockets::close_others(&addresses);
-        Ok(Self { config, keys, listeners })
+        Ok(Self { config, keys, tls, listeners })
     }
 
     /// Serves until `drain` resolves, then finishes the running requests within the time that `drain` returned. Returns the
@@ -109,6 +112,7 @@ impl Gateway {
         let limit = tokio::select! {
             limit = drain => limit,
             never = watch_keys(&shared) => match never {},
+            never = watch_certificate(self.tls) => match never {},
             never = unused_memory::after_bursts(&shared.running, unused_memory::release) => match never {},
         };
         closing.cancel();
@@ -135,6 +139,14 @@ fn open_keys(path: &Path) -> Result<Verifier, GatewayError> {
         warn!(path = %path.display(), "other users can read the key file: chmod 600 it");
     }
     Ok(Verifier::new(store, KEY_CACHE))
+}
+
+/// Takes over a certificate that changes.
+async fn watch_certificate(tls: Option<ServerTls>) -> Infallible {
+    if let Some(tls) = tls {
+        tls.watch().await;
+    }
+    pending().await
 }
 
 /// Notices keys that were revoked: a cached verdict would let them in.

@@ -79,9 +79,8 @@ mod route;
 mod running;
 mod service;
 mod shared;
-mod tls;
 mod unused_memory;
 
+pub use auxot_server_tls::TlsError;
 pub use config::{Config, ListenAddress};
 pub use gateway::{Gateway, GatewayError};
-pub use tls::TlsError;

@@ -9,10 +9,12 @@ use crate::{DesiredModel, Keys, ProviderConfig};
 /// Everything that a router needs to start.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address or name to listen on. Other addresses than loopback carry keys in clear text: the router has no TLS.
+    /// Address or name to listen on. Without TLS other addresses than loopback carry keys in clear text.
     pub host: String,
     /// Port to listen on; 0 takes a free one, see [`crate::Router::addr`].
     pub port: u16,
+    /// The files of a certificate and of its key; `None` for no TLS.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// The keys of workers and clients.
     pub keys: Keys,
     /// How long a verdict on a key is cached.
@@ -72,6 +74,7 @@ impl Default for Config {
         Self {
             host: "127.0.0.1".to_owned(),
             port: 8080,
+            tls: None,
             keys: Keys::default(),
             auth_cache_ttl: Duration::from_mins(5),
             desired: DesiredModel::default(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use auxot_server_tls::ServerTls;
 use auxot_stall::Counted;
 use axum::Router;
 use axum::body::Body;
@@ -18,6 +19,9 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
@@ -42,15 +46,20 @@ pub(crate) struct ConnectionLimits {
     pub(crate) idle: Duration,
 }
 
+/// A socket with or without TLS.
+type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// Accepts connections until `closing`, then waits for the open ones.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<ServerTls>,
     routes: Router,
     unauthenticated: Arc<UnauthenticatedConnections>,
     limits: ConnectionLimits,
     closing: CancellationToken,
 ) {
     let mut connections = JoinSet::new();
+    let tls = tls.as_ref().map(ServerTls::acceptor);
     loop {
         let taken = tokio::select! {
             taken = listener.accept() => taken,
@@ -63,7 +72,12 @@ pub(crate) async fn serve(
                     tracing::debug!(%error, "cannot set the options of a connection");
                 }
                 let unauthenticated = Arc::new(unauthenticated.register(peer.ip().to_canonical()));
-                connections.spawn(connection(stream, routes.clone(), unauthenticated, limits, closing.clone()));
+                let (tls, routes, closing) = (tls.clone(), routes.clone(), closing.clone());
+                connections.spawn(async move {
+                    if let Some(stream) = handshake(stream, tls, &unauthenticated, limits, &closing).await {
+                        connection(stream, routes, unauthenticated, limits, closing).await;
+                    }
+                });
             }
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
@@ -90,8 +104,35 @@ fn is_the_peers(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn connection(
+/// The stream after its handshake, which may take as long as a good key may.
+async fn handshake(
     stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    unauthenticated: &Unauthenticated,
+    limits: ConnectionLimits,
+    closing: &CancellationToken,
+) -> Option<Stream> {
+    let Some(tls) = tls else { return Some(Either::Left(stream)) };
+    let accepted = tokio::select! {
+        accepted = tokio::time::timeout(limits.first, tls.accept(stream)) => accepted,
+        () = unauthenticated.close.cancelled() => return None,
+        () = closing.cancelled() => return None,
+    };
+    match accepted {
+        Ok(Ok(stream)) => Some(Either::Right(Box::new(stream))),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "connection closed: no TLS");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("connection closed: its handshake did not end in time");
+            None
+        }
+    }
+}
+
+async fn connection(
+    stream: Stream,
     routes: Router,
     unauthenticated: Arc<Unauthenticated>,
     limits: ConnectionLimits,
@@ -147,7 +188,7 @@ async fn connection(
 /// A socket that fails when it receives too many bytes before a good key.
 #[derive(Debug)]
 struct Guarded {
-    stream: TcpStream,
+    stream: Stream,
     unauthenticated: Arc<Unauthenticated>,
     read: usize,
 }

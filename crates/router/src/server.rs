@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_protocol::Policy;
+use auxot_server_tls::{ServerTls, TlsError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -68,6 +70,9 @@ pub enum StartError {
     /// The control socket has no name.
     #[error("cannot make a name for the control socket: {0}")]
     Randomness(getrandom::Error),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A provider cannot be used.
     #[error(transparent)]
     Provider(#[from] ClientError),
@@ -108,6 +113,8 @@ impl Router {
         if keys.count(KeyKind::Worker) == 0 || keys.count(KeyKind::Api) == 0 {
             return Err(StartError::NoKeys);
         }
+        let open = |(certificate, key): (PathBuf, PathBuf)| ServerTls::open(certificate, key);
+        let tls = config.tls.clone().map(open).transpose()?;
         if let Some(path) = config.keys.file.as_deref().filter(|path| is_exposed(path)) {
             tracing::warn!(path = %path.display(), "other users can read the key file: chmod 600 it");
         }
@@ -138,8 +145,9 @@ impl Router {
         );
         let limits = ConnectionLimits { first: state.config.hello_timeout, idle: state.config.idle_timeout };
         let mut server = JoinSet::new();
-        server.spawn(listen::serve(listener, routes, unauthenticated, limits, closing.clone()));
+        server.spawn(listen::serve(listener, tls.clone(), routes, unauthenticated, limits, closing.clone()));
         server.spawn(key_watch::serve(state.clone(), closing.clone()));
+        server.spawn(watch_certificate(tls.clone(), closing.clone()));
         for config in &state.config.providers {
             server.spawn(Provider::add(config, &state.hub, &metrics)?.serve(state.kill.clone()));
         }
@@ -154,9 +162,9 @@ impl Router {
             let control = ControlServer::open(&config).await.map_err(StartError::Randomness)?;
             server.spawn(control.serve(state.clone(), addr, state.kill.clone()));
         }
-        tracing::info!(%addr, "router listens");
-        if !addr.ip().is_loopback() {
-            tracing::warn!(%addr, "keys and prompts cross this network in clear: put TLS in front of the router");
+        tracing::info!(%addr, tls = tls.is_some(), "router listens");
+        if !addr.ip().is_loopback() && tls.is_none() {
+            tracing::warn!(%addr, "keys and prompts cross this network in clear: set AUXOT_TLS_CERTIFICATE and AUXOT_TLS_KEY");
         }
         Ok(Self { state, addr, metrics_addr, closing, server })
     }
@@ -239,6 +247,15 @@ impl Router {
     }
 }
 
+/// Takes over a certificate that changes.
+async fn watch_certificate(tls: Option<ServerTls>, closing: CancellationToken) {
+    let Some(tls) = tls else { return };
+    tokio::select! {
+        () = tls.watch() => {}
+        () = closing.cancelled() => {}
+    }
+}
+
 /// Folds the samples of histograms.
 async fn fold_metrics(metrics: Arc<Metrics>, closing: CancellationToken) {
     while timeout(FOLD_INTERVAL, closing.cancelled()).await.is_err() {
@@ -258,7 +275,7 @@ async fn serve_metrics(
     let listener = TcpListener::bind(address).await.map_err(fault)?;
     let address = listener.local_addr().map_err(fault)?;
     let connections = UnauthenticatedConnections::new(MAX_SCRAPES);
-    server.spawn(listen::serve(listener, http::metrics_routes(hub), connections, limits, closing));
+    server.spawn(listen::serve(listener, None, http::metrics_routes(hub), connections, limits, closing));
     tracing::info!(%address, "metrics endpoint listens");
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "metrics are readable from other hosts");

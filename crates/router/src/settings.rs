@@ -152,6 +152,13 @@ pub fn serve(arguments: &ServeArgs, environment: &dyn Environment) -> Result<(Co
     let a = arguments;
     reading.take_into(&mut config.host, a.host.as_deref(), "host", "AUXOT_HOST", text);
     reading.take_into(&mut config.port, a.port.as_deref(), "port", "AUXOT_PORT", port);
+    let certificate = reading.take(a.tls_certificate.as_deref(), "tls-certificate", "AUXOT_TLS_CERTIFICATE", path);
+    let key = reading.take(a.tls_key.as_deref(), "tls-key", "AUXOT_TLS_KEY", path);
+    if certificate.is_some() != key.is_some() {
+        let both = "--tls-certificate (AUXOT_TLS_CERTIFICATE) and --tls-key (AUXOT_TLS_KEY)";
+        reading.faults.push(format!("cannot use one without the other: {both}"));
+    }
+    config.tls = certificate.zip(key);
     let threshold = a.worker_dead_threshold.as_deref();
     let variable = "AUXOT_WORKER_DEAD_THRESHOLD";
     reading.take_into(&mut config.dead_threshold, threshold, "worker-dead-threshold", variable, span);

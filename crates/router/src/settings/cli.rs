@@ -52,6 +52,12 @@ pub struct ServeArgs {
     /// Port; 0 takes a free one and logs it [env: AUXOT_PORT] [default: 8080].
     #[arg(long, value_name = "PORT")]
     pub port: Option<String>,
+    /// Certificate for TLS, PEM, with those of its authorities behind it [env: AUXOT_TLS_CERTIFICATE].
+    #[arg(long, value_name = "PATH")]
+    pub tls_certificate: Option<String>,
+    /// Key of the certificate, PEM [env: AUXOT_TLS_KEY].
+    #[arg(long, value_name = "PATH")]
+    pub tls_key: Option<String>,
     /// Key file [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys.toml].
     #[arg(long, value_name = "PATH")]
     pub keys_file: Option<String>,

@@ -22,7 +22,7 @@ fn without_arguments_the_documented_defaults_apply() {
     assert_eq!((config.host.as_str(), config.port), ("127.0.0.1", 8080));
     assert_eq!((config.dead_threshold, config.job_timeout), (Duration::from_secs(90), Duration::from_mins(5)));
     assert_eq!((config.idle_timeout, config.body_timeout), (Duration::from_secs(75), Duration::from_secs(30)));
-    assert!(!logging.json);
+    assert!(!logging.json && config.tls.is_none());
 }
 
 #[test]
@@ -55,6 +55,15 @@ fn each_flag_of_a_time_or_a_size_sets_its_own_field() {
         assert_eq!(times, [1, 2, 3, 4].map(Duration::from_secs));
         assert_eq!((config.max_waiting, config.max_bodies), (5, 6 << 10));
     }
+}
+
+#[test]
+fn a_certificate_needs_its_key() {
+    let tls = |line: &str, pairs| serve(&parse(line).serve, &environment(pairs)).map(|(config, _)| config.tls);
+    let files = Some(("/c".into(), "/k".into()));
+    assert_eq!(tls("auxot-router --tls-certificate /c", &[("AUXOT_TLS_KEY", "/k")]).unwrap(), files);
+    let fault = tls("auxot-router", &[("AUXOT_TLS_CERTIFICATE", "/c")]).unwrap_err().to_string();
+    assert!(fault.contains("AUXOT_TLS_KEY"), "{fault}");
 }
 
 #[test]

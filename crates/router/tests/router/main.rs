@@ -18,5 +18,6 @@ mod names;
 mod parameters;
 mod program;
 mod support;
+mod tls;
 mod unauthenticated;
 mod whole_chats;
