@@ -16,7 +16,7 @@ use crate::messages::Failure;
 use crate::program_names::ProgramNames;
 
 /// The longest answer that is read, in bytes.
-const LONGEST_ANSWER: usize = 16 << 20;
+const LONGEST_ANSWER: usize = 64 << 20;
 /// The longest wait for an answer: no command waits for a load.
 const TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -1,7 +1,7 @@
 // The keys: made, shown once, listed and revoked.
 
 import { send } from "./api.js";
-import { byId, make, show } from "./text.js";
+import { byId, clock, make, show } from "./text.js";
 
 const USES = { worker: "GPU workers", api: "clients" };
 const HOW = {
@@ -11,6 +11,21 @@ const HOW = {
 
 function day(time) {
   return new Date(time).toLocaleDateString([], { year: "numeric", month: "short", day: "numeric" });
+}
+
+// When a key was last used: the time of today, the day of before.
+function lastUse(key) {
+  if (!key.last_used) return "–";
+  const at = new Date(key.last_used);
+  return at.toDateString() === new Date().toDateString() ? clock(at.getTime()) : day(key.last_used);
+}
+
+// What a client's key may use, and how much of it.
+function terms(key) {
+  if (key.kind === "worker") return "";
+  const providers = !key.providers ? "all providers" : key.providers.map((name) => (name === "gpu" ? "workers" : name)).join(", ");
+  return [providers, key.models && `models ${key.models.join(", ")}`, key.requests_per_minute && `${key.requests_per_minute} a minute`,
+    key.max_parallel && `${key.max_parallel} at once`].filter(Boolean).join("; ");
 }
 
 function revoker(key, act) {
@@ -25,12 +40,12 @@ function revoker(key, act) {
 export function showKeys(keys, others, act) {
   const items = keys.toReversed().map((key) => ({
     id: `${key.kind} ${key.id}`,
-    make: () => make("tr", {}, ...Array.from({ length: 6 }, () => make("td")), make("td", {}, revoker(key, act))),
+    make: () => make("tr", {}, ...Array.from({ length: 8 }, () => make("td")), make("td", {}, revoker(key, act))),
     fill: (row) => {
       const tone = key.expired ? "bad" : "good";
       const text = key.expired ? "expired" : key.expires ? `until ${day(key.expires)}` : "good";
-      const cells = [key.name, USES[key.kind], make("code", {}, key.id), day(key.created),
-        make("span", { class: `state ${tone}` }, text), key.kind === "worker" ? String(key.workers) : ""];
+      const cells = [key.name, USES[key.kind], make("code", {}, key.id), day(key.created), lastUse(key),
+        make("span", { class: `state ${tone}` }, text), terms(key), key.kind === "worker" ? String(key.workers) : ""];
       cells.forEach((cell, at) => row.children[at].replaceChildren(cell));
     },
   }));

@@ -21,7 +21,8 @@ pub(super) fn text(status: &Status, console: &Console) -> String {
     }
     let (router, queue) = (&status.router, &status.queue);
     let uptime = duration(router.uptime_seconds);
-    text += &format!("router   v{}, pid {}, up {uptime}, {}\n", router.version, router.pid, router.address);
+    let tls = if router.tls { " with TLS" } else { "" };
+    text += &format!("router   v{}, pid {}, up {uptime}, {}{tls}\n", router.version, router.pid, router.address);
     if router.stopping {
         text += &console.paint(Paint::Work, "         finishes its jobs and ends\n");
     }
@@ -184,7 +185,7 @@ mod tests {
     fn a_state_is_shown_with_what_is_wrong_first() {
         let status = serde_json::from_value(serde_json::json!({
             "faults": ["no heartbeat"],
-            "router": {"version": "1.0", "pid": 7, "uptime_seconds": 4000, "address": "127.0.0.1:8080", "stopping": false},
+            "router": {"version": "1.0", "pid": 7, "uptime_seconds": 4000, "address": "127.0.0.1:8080", "tls": true, "stopping": false},
             "queue": {"running": 1, "slots": 4, "provided": 0, "waiting": 2, "most_waiting": 9, "oldest_seconds": 3.0},
             "workers": [{
                 "id": "gpu_1", "address": "10.0.0.2", "program": "auxot-worker/1.0", "key": "box", "health": "dead", "connected_seconds": 90.0,
@@ -207,7 +208,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "! no heartbeat");
         for part in [
-            "up 1 h 6 min, 127.0.0.1:8080",
+            "up 1 h 6 min, 127.0.0.1:8080 with TLS",
             "1 of 4 slots, 0 at other providers, 2 wait, the oldest for 3.0 s",
             "worker gpu_1  dead  10.0.0.2 key box, up 1 min, heartbeat 61.0 s ago, 1 of 4 slots, first byte 20 ms/300 ms",
             "auxot-worker/1.0, backend llama.cpp",

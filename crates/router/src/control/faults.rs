@@ -13,7 +13,8 @@ pub(super) fn faults(status: &Status) -> Vec<String> {
     if status.workers.is_empty() && status.providers.is_empty() {
         faults.push(format!(
             "no worker is connected; make a key with `auxot-router keys create --kind worker --name NAME` and start \
-             `auxot-worker` with it as AUXOT_GPU_KEY and with AUXOT_ROUTER_URL=ws://{}/ws",
+             `auxot-worker` with it as AUXOT_GPU_KEY and with AUXOT_ROUTER_URL={}://{}",
+            if status.router.tls { "https" } else { "http" },
             status.router.address
         ));
     }
@@ -110,6 +111,7 @@ mod tests {
                 pid: 1,
                 uptime_seconds: 1,
                 address: "127.0.0.1:8080".into(),
+                tls: false,
                 stopping: false,
             },
             queue: QueueStatus { running: 0, slots: 2, provided: 0, waiting: 0, most_waiting: 4, oldest_seconds: None },
@@ -165,7 +167,7 @@ mod tests {
     #[test]
     fn each_fault_has_its_remedy() {
         let text = only(|status| status.workers.clear());
-        assert!(text.contains("keys create") && text.contains("ws://127.0.0.1:8080/ws"), "{text}");
+        assert!(text.contains("keys create") && text.ends_with("AUXOT_ROUTER_URL=http://127.0.0.1:8080"), "{text}");
         let text = only(|status| status.workers[0].health = Health::Dead);
         assert!(text.starts_with("worker gpu_1 (10.0.0.2, key box) has sent no heartbeat for 1 s"), "{text}");
         let text = only(|status| status.workers[0].models.push(model("b", ModelState::Failed)));

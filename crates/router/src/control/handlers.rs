@@ -8,8 +8,14 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{FromRef, Path as UrlPath, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
-use super::api::{CreatedKey, KeyStatus, KeyUse, Keys, NewKey, Providers, Revoked, RouterStatus, Status, Workers};
+use super::api::{
+    CreatedKey, KeyStatus, KeyUse, Keys, NewKey, ProviderStatus, Providers, Revoked, RouterStatus, Status,
+    WorkerStatus, Workers,
+};
 use super::faults::faults;
 use super::key_list::KeyList;
 use super::view::{self, Moment};
@@ -34,26 +40,53 @@ impl FromRef<ControlState> for PageAccess {
 
 type Answer<T> = Result<Json<T>, Failed>;
 
-pub(super) async fn status(State(state): State<ControlState>) -> Json<Status> {
+pub(super) async fn status(State(state): State<ControlState>) -> Result<Response, Failed> {
     let (stored, others) = state.keys.newest().await;
     let (snapshot, moment) = (state.router.hub.snapshot(), Moment::now());
-    let mut status = Status {
-        faults: Vec::new(),
-        router: RouterStatus {
-            version: env!("AUXOT_VERSION").to_owned(),
-            pid: std::process::id(),
-            uptime_seconds: now().saturating_sub(state.router.started),
-            address: state.address.to_string(),
-            stopping: snapshot.stopping,
-        },
-        queue: view::queue(&snapshot, state.router.config.max_waiting),
-        workers: all_workers(&snapshot, moment),
-        providers: snapshot.providers.iter().map(|provider| view::provider(provider, moment)).collect(),
-        keys: stored_keys(&state, &stored, &snapshot, moment),
-        other_keys: others,
-    };
-    status.faults = faults(&status);
-    Json(status)
+    large(move || {
+        let mut status = Status {
+            faults: Vec::new(),
+            router: RouterStatus {
+                version: env!("AUXOT_VERSION").to_owned(),
+                pid: std::process::id(),
+                uptime_seconds: now().saturating_sub(state.router.started),
+                address: state.address.to_string(),
+                tls: state.router.config.tls.is_some(),
+                stopping: snapshot.stopping,
+            },
+            queue: view::queue(&snapshot, state.router.config.max_waiting),
+            workers: all_workers(&snapshot, moment),
+            providers: all_providers(&snapshot, moment),
+            keys: stored_keys(&state, &stored, &snapshot, moment),
+            other_keys: others,
+        };
+        status.faults = faults(&status);
+        status
+    })
+    .await
+}
+
+pub(super) async fn workers(State(state): State<ControlState>) -> Result<Response, Failed> {
+    let (snapshot, moment) = (state.router.hub.snapshot(), Moment::now());
+    large(move || Workers { workers: all_workers(&snapshot, moment) }).await
+}
+
+pub(super) async fn providers(State(state): State<ControlState>) -> Json<Providers> {
+    Json(Providers { providers: all_providers(&state.router.hub.snapshot(), Moment::now()) })
+}
+
+pub(super) async fn keys(State(state): State<ControlState>) -> Json<Keys> {
+    let (stored, others) = state.keys.newest().await;
+    let (snapshot, moment) = (state.router.hub.snapshot(), Moment::now());
+    Json(Keys { keys: stored_keys(&state, &stored, &snapshot, moment), others })
+}
+
+fn all_workers(snapshot: &HubSnapshot, moment: Moment) -> Vec<WorkerStatus> {
+    snapshot.workers.iter().map(|worker| view::worker(worker, moment)).collect()
+}
+
+fn all_providers(snapshot: &HubSnapshot, moment: Moment) -> Vec<ProviderStatus> {
+    snapshot.providers.iter().map(|provider| view::provider(provider, moment)).collect()
 }
 
 fn stored_keys(state: &ControlState, stored: &[Key], snapshot: &HubSnapshot, moment: Moment) -> Vec<KeyStatus> {
@@ -61,23 +94,12 @@ fn stored_keys(state: &ControlState, stored: &[Key], snapshot: &HubSnapshot, mom
     stored.iter().map(|key| view::key(key, snapshot, uses, moment)).collect()
 }
 
-fn all_workers(snapshot: &HubSnapshot, moment: Moment) -> Vec<super::api::WorkerStatus> {
-    snapshot.workers.iter().map(|worker| view::worker(worker, moment)).collect()
-}
-
-pub(super) async fn workers(State(state): State<ControlState>) -> Json<Workers> {
-    Json(Workers { workers: all_workers(&state.router.hub.snapshot(), Moment::now()) })
-}
-
-pub(super) async fn providers(State(state): State<ControlState>) -> Json<Providers> {
-    let (snapshot, moment) = (state.router.hub.snapshot(), Moment::now());
-    Json(Providers { providers: snapshot.providers.iter().map(|one| view::provider(one, moment)).collect() })
-}
-
-pub(super) async fn keys(State(state): State<ControlState>) -> Json<Keys> {
-    let (stored, others) = state.keys.newest().await;
-    let (snapshot, moment) = (state.router.hub.snapshot(), Moment::now());
-    Json(Keys { keys: stored_keys(&state, &stored, &snapshot, moment), others })
+/// An answer that may be megabytes, made on the blocking pool: the router's one thread passes tokens on meanwhile.
+async fn large<T: Serialize>(make: impl FnOnce() -> T + Send + 'static) -> Result<Response, Failed> {
+    // These messages are texts, numbers and lists: they can always be serialised.
+    let made = tokio::task::spawn_blocking(move || serde_json::to_vec(&make()).unwrap_or_default()).await;
+    let stopped = |_| Failed(StatusCode::SERVICE_UNAVAILABLE, "cannot answer: the router ends".to_owned());
+    Ok(([(CONTENT_TYPE, "application/json")], made.map_err(stopped)?).into_response())
 }
 
 pub(super) async fn create_key(

@@ -20,10 +20,16 @@ const NAME: Parameter = Parameter { name: "name", place: Place::Path, about: "Th
 
 /// All operations that the page has too.
 const OPERATIONS: &[Operation<ControlState>] = &[
-    Operation::reads("/v1/status", "The router, its workers, other providers and keys", schema::<Status>, || {
-        get(on::status)
-    }),
-    Operation::reads("/v1/workers", "The connected workers", schema::<Workers>, || get(on::workers)),
+    Operation {
+        failures: &[503],
+        ..Operation::reads("/v1/status", "The router, its workers, other providers and keys", schema::<Status>, || {
+            get(on::status)
+        })
+    },
+    Operation {
+        failures: &[503],
+        ..Operation::reads("/v1/workers", "The connected workers", schema::<Workers>, || get(on::workers))
+    },
     Operation::reads("/v1/providers", "The providers beside the workers", schema::<Providers>, || get(on::providers)),
     Operation::reads("/v1/keys", "The keys of workers and clients", schema::<Keys>, || get(on::keys)),
     Operation {

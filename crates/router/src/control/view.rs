@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use auxot_access::LastUses;
-use auxot_access::keys::{Key, KeyKind};
+use auxot_access::keys::{Key, KeyKind, KeyTerms};
 use auxot_protocol::{DeviceReport, ModelReport, ModelState as ReportedState};
 use jiff::Timestamp;
 
@@ -159,6 +159,7 @@ fn times(times: &RecentTimes, now: Instant) -> Times {
 }
 
 pub(super) fn key(key: &Key, snapshot: &HubSnapshot, uses: &LastUses, now: Moment) -> KeyStatus {
+    let KeyTerms { models, providers, requests_per_minute, max_parallel } = key.terms().clone();
     KeyStatus {
         name: key.name.to_string(),
         kind: match key.kind {
@@ -170,6 +171,10 @@ pub(super) fn key(key: &Key, snapshot: &HubSnapshot, uses: &LastUses, now: Momen
         expires: key.expires.map(|expires| expires.to_string()),
         expired: key.is_expired(now.keys),
         last_used: uses.at(key.id).map(|at| at.to_string()),
+        models,
+        providers,
+        requests_per_minute,
+        max_parallel,
         workers: snapshot
             .workers
             .iter()

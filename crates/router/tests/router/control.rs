@@ -169,9 +169,16 @@ async fn keys_are_created_once_shown_listed_and_revoked() {
     let keys: Vec<_> = shown.keys.iter().map(|key| (key.name.as_str(), key.kind, key.workers)).collect();
     assert_eq!(keys, [("first", KeyUse::Worker, 0), ("first", KeyUse::Api, 0), ("box", KeyUse::Worker, 1)]);
     assert_eq!(shown.workers[0].key, "box");
+    assert!(shown.keys[2].last_used.is_some() && shown.keys[0].last_used.is_none());
+    assert_eq!(shown.keys[1].providers, None);
     let text = serde_json::to_string(&shown).unwrap();
     assert!(!text.contains(&made.key) && !text.contains(&pair.worker.unwrap_or_default()), "{text}");
 
+    let api = client.create_key(&NewKey { name: "app".into(), kind: KeyUse::Api }).await.unwrap();
+    assert!(api.key.starts_with("rtr_"));
+    let of_app = client.keys().await.unwrap().keys.pop().unwrap();
+    assert_eq!(of_app.providers.as_deref(), Some(&["gpu".to_owned()][..]), "nothing leaves this host for others");
+    assert_eq!(client.revoke_key("app").await.unwrap().keys, 1);
     assert_eq!(client.revoke_key("box").await.unwrap().keys, 1);
     router.wait_for(|now| now.workers == 0).await;
     assert!(worker.close_code().await.is_none(), "its link is cut");

@@ -32,6 +32,14 @@ pub struct KeyStatus {
     /// When it was last used, where that is known.
     #[serde(default)]
     pub last_used: Option<String>,
+    /// The models that it may use; absent for all.
+    pub models: Option<Vec<String>>,
+    /// The providers that it may use, `gpu` for the workers; absent for all.
+    pub providers: Option<Vec<String>>,
+    /// Requests in a minute; absent for no limit.
+    pub requests_per_minute: Option<u32>,
+    /// Requests at one time; absent for no limit.
+    pub max_parallel: Option<u32>,
     /// Workers that are connected with it.
     pub workers: usize,
 }
@@ -51,6 +59,7 @@ pub enum KeyUse {
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     /// Its name; it must not be taken.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,64}$"))]
     pub name: String,
     /// What it gives access to.
     pub kind: KeyUse,

@@ -37,6 +37,8 @@ pub struct RouterStatus {
     pub uptime_seconds: u64,
     /// The address that it listens on.
     pub address: String,
+    /// Whether it speaks TLS.
+    pub tls: bool,
     /// It finishes its jobs and ends.
     pub stopping: bool,
 }
