@@ -111,7 +111,6 @@ impl KeyFile {
             NewKeys::Api(terms) | NewKeys::Pair(terms) => Some((KeyKind::Api, Some(terms))),
         };
         for (kind, terms) in worker.into_iter().chain(api) {
-            let terms = terms.filter(|terms| **terms != KeyTerms::default());
             lines.push(Line::Key(self.generate(kind, name, expires, terms, &mut created)?));
         }
         self.change(|content| match content.keys.iter().any(|key| *key.name == *name) {
@@ -177,7 +176,7 @@ impl KeyFile {
         };
         let NewText { text, id, hash } = NewText::generate(prefix)?;
         *shown = Some(text);
-        let terms = terms.cloned().map(Box::new);
+        let terms = terms.and_then(KeyTerms::shared);
         Ok(Key { name: name.into(), kind, id, hash, created: now(), expires, terms })
     }
 

@@ -1,6 +1,7 @@
 //! One key, as it is stored.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,7 @@ pub struct Key {
     pub created: Timestamp,
     /// From when on it is not good any more; `None` for never.
     pub expires: Option<Timestamp>,
-    pub(super) terms: Option<Box<KeyTerms>>,
+    pub(super) terms: Option<Arc<KeyTerms>>,
 }
 
 impl Key {

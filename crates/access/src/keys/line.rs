@@ -72,7 +72,7 @@ impl Line {
             hash,
             created: fields.created,
             expires: fields.expires,
-            terms: fields.terms.map(|terms| Box::new(terms.into_owned())),
+            terms: fields.terms.and_then(|terms| terms.shared()),
         };
         Ok(Some(match fields.revoked {
             Some(revoked) => Self::Revoked(key, revoked),
@@ -122,7 +122,7 @@ mod tests {
         let full = Key {
             kind: KeyKind::Api,
             expires: Some(Timestamp::from_second(2_000_000_000).unwrap()),
-            terms: Some(Box::new(terms)),
+            terms: terms.shared(),
             id: KeyId::parse("rtr_AbCdEfGh").unwrap(),
             ..plain.clone()
         };

@@ -1,5 +1,7 @@
 //! What an API key may use, and how much of it.
 
+use std::sync::{Arc, LazyLock};
+
 use serde::{Deserialize, Serialize};
 
 /// The name of the workers in [`KeyTerms::providers`].
@@ -27,7 +29,19 @@ pub struct KeyTerms {
 pub(super) static UNLIMITED: KeyTerms =
     KeyTerms { models: None, providers: None, requests_per_minute: None, max_parallel: None };
 
+/// Those of most keys, which share them.
+static WORKERS_ONLY: LazyLock<Arc<KeyTerms>> = LazyLock::new(|| Arc::new(KeyTerms::workers_only()));
+
 impl KeyTerms {
+    /// The terms as a key holds them: none where they are the default.
+    pub(super) fn shared(&self) -> Option<Arc<Self>> {
+        if *self == UNLIMITED {
+            return None;
+        }
+        let is_usual = *self == **WORKERS_ONLY;
+        Some(if is_usual { Arc::clone(&WORKERS_ONLY) } else { Arc::new(self.clone()) })
+    }
+
     /// Of a key whose requests stay with the workers: nothing leaves this host for a program or a cloud.
     #[must_use]
     pub fn workers_only() -> Self {
