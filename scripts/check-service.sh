@@ -3,8 +3,8 @@
 #
 # Shows under a real systemd, in a container without a network, what tests without one cannot: the units pass
 # `systemd-analyze verify` and are exposed by 2.0 at most; one command installs router, worker and gateway, and each answers; an
-# upgrade under load loses no job and no byte of a running answer; keys change while the router runs; an uninstall leaves nothing
-# but the models. Needs root, debootstrap, systemd-nspawn and python3, and takes a Debian root in ROOT, which it makes when it is
+# upgrade under load loses no job and no byte of a running answer; keys change while the router runs, also on its page; an uninstall
+# leaves nothing but the models. Needs root, debootstrap, systemd-nspawn and python3, and takes a Debian root in ROOT, which it makes when it is
 # not there. PROFILE=release is for figures. Not a part of CI.
 set -eu
 
@@ -111,6 +111,17 @@ until [ "$(status "$late")" = 401 ]; do
   sleep 0.1
 done
 say "keys: a new one is good at once, a revoked one is bad after $tries further looks, 0.1 s apart"
+
+# --- The operator of the router ----------------------------------------------------------------------------
+
+field() { python3 -c "import json, sys; print(json.load(sys.stdin)$1)"; }
+health=$(inside auxot-router status --json | field '["workers"][0]["health"]')
+[ "$health" = alive ] || die "the status of the router shows the worker as $health"
+access=$(inside auxot-router page --token --json)
+made=$(outside curl --silent --show-error --max-time 60 "$(echo "$access" | field '["url"]')/v1/keys" \
+  -H "authorization: Bearer $(echo "$access" | field '["token"]')" -H 'content-type: application/json' -d '{"name":"of-page","kind":"api"}')
+[ "$(status "$(echo "$made" | field '["key"]')")" = 200 ] || die "a key of the router's page is not good: $made"
+say "operator: root sees the router's workers, and a key of its page is good at once"
 
 # --- Upgrades under load -------------------------------------------------------------------------------
 
