@@ -35,17 +35,11 @@ pub(super) struct Program {
     name: Arc<str>,
     config: CliConfig,
     first_byte_timeout: Duration,
-    total_timeout: Duration,
 }
 
 impl Program {
     pub(super) fn new(name: &Arc<str>, provider: &ProviderConfig, config: &CliConfig) -> Self {
-        Self {
-            name: name.clone(),
-            config: config.clone(),
-            first_byte_timeout: provider.first_byte_timeout,
-            total_timeout: provider.total_timeout,
-        }
+        Self { name: name.clone(), config: config.clone(), first_byte_timeout: provider.first_byte_timeout }
     }
 
     /// Answers a job. A drop of this kills the program and all that it has started.
@@ -122,9 +116,16 @@ impl Program {
         let mut bytes = vec![0; PIECE];
         let (mut total, mut status) = (0, None);
         loop {
-            let until = if output.has_text() { Instant::now() + self.total_timeout } else { first_byte };
+            let has_text = output.has_text();
+            let reading = async {
+                // The limit for the whole answer is that of the run.
+                match has_text {
+                    true => Ok(stdout.read(&mut bytes).await),
+                    false => timeout_at(first_byte, stdout.read(&mut bytes)).await,
+                }
+            };
             let read = tokio::select! {
-                read = timeout_at(until, stdout.read(&mut bytes)) => read,
+                read = reading => read,
                 ended = child.wait(), if status.is_none() => {
                     // What it has started may hold its output open; what it has written is still read.
                     status = Some(ended);
