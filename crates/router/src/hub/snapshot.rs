@@ -91,3 +91,70 @@ impl ProviderHandle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use auxot_access::keys::{KeyFile, NewKeys};
+    use auxot_protocol::{Capabilities, DeviceReport, Heartbeat, ModelReport};
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::board::BoardLimits;
+    use crate::desired_model::DesiredModel;
+    use crate::hub::LinkHandle;
+    use crate::metrics::Metrics;
+
+    fn key() -> Arc<Key> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KeyFile::of_router(folder.path().join("keys"));
+        file.create("a", &NewKeys::Worker, None).unwrap();
+        file.list().unwrap().remove(0).into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_snapshot_shares_its_lists_with_the_hub_and_knows_the_last_heartbeat() {
+        let limits = BoardLimits { max_waiting: 1, max_attempts: 1, default_slots: 1 };
+        let metrics = Arc::new(Metrics::new(false).unwrap());
+        let hub = Hub::new(limits, DesiredModel::default(), Duration::ZERO, metrics);
+        let model: ModelReport = serde_json::from_value(serde_json::json!({"name": "m", "state": "ready"})).unwrap();
+        let device = DeviceReport {
+            id: "0".into(),
+            name: "card".into(),
+            total_bytes: Some(2),
+            free_bytes: None,
+            used_bytes: Some(1),
+        };
+        let capabilities =
+            Capabilities { models: vec![model.clone()], devices: vec![device], ..Capabilities::default() };
+        let (queue, _messages) = mpsc::channel(1);
+        let link = LinkHandle {
+            gpu_id: "gpu_1".into(),
+            key: key(),
+            parameters: false,
+            requests: false,
+            queue,
+            report: LinkReport::new(IpAddr::V4(Ipv4Addr::LOCALHOST), None, &capabilities),
+            cut: CancellationToken::new(),
+        };
+        let worker = hub.join(&capabilities, link);
+        let (one, other) = (hub.snapshot(), hub.snapshot());
+        let (one, other) = (&one.workers[0], &other.workers[0]);
+        assert!(Arc::ptr_eq(&one.view.models, &other.view.models), "50 models of 1,000 workers are not copied");
+        assert!(Arc::ptr_eq(&one.report.devices, &other.report.devices));
+        assert_eq!(one.report.heartbeat, None);
+
+        tokio::time::advance(Duration::from_secs(9)).await;
+        hub.heartbeat(worker, Heartbeat { models: vec![model], ..Heartbeat::default() });
+        tokio::time::advance(Duration::from_secs(7)).await;
+        let later = hub.snapshot();
+        let report = &later.workers[0].report;
+        assert_eq!(report.heartbeat.map(|at| at.elapsed()), Some(Duration::from_secs(7)));
+        assert_eq!(report.connected.elapsed(), Duration::from_secs(16));
+        assert!(Arc::ptr_eq(&report.devices, &one.report.devices), "a heartbeat without devices leaves them");
+        hub.leave(worker);
+        assert!(hub.snapshot().workers.is_empty());
+    }
+}
