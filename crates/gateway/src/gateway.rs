@@ -11,6 +11,7 @@ use std::time::Duration;
 use auxot_access::Verifier;
 use auxot_access::keys::{FileError, KeyKind, KeyStore, Keys, is_exposed};
 use auxot_fleet::Fleet;
+use auxot_folder_watch::FileWatch;
 use auxot_server_tls::{ServerTls, TlsError};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -28,8 +29,8 @@ use crate::unused_memory;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client may take for the handshake of TLS.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
-/// How often the key file is looked at.
-const KEY_FILE_INTERVAL: Duration = Duration::from_secs(2);
+/// The longest time between two looks at the key file, for changes that the system does not report.
+const KEY_FILE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a verdict on a key is cached.
 const KEY_CACHE: Duration = Duration::from_secs(5 * 60);
 /// How long requests that are cut short at shutdown may take to tell their clients.
@@ -149,12 +150,17 @@ async fn watch_certificate(tls: Option<ServerTls>) -> Infallible {
     pending().await
 }
 
-/// Notices keys that were revoked: a cached verdict would let them in.
+/// Takes over changes of the keys: a table of good keys, or a cached verdict, would let a revoked one in.
 async fn watch_keys(shared: &Shared) -> Infallible {
     let Some(keys) = &shared.keys else { return pending().await };
+    let mut watch = FileWatch::open("the key file: it is looked at each second");
+    watch.follow(shared.config.keys_file.as_deref()).await;
     loop {
-        sleep(KEY_FILE_INTERVAL).await;
-        keys.refresh().await;
+        let pause = keys.refresh().await.look_again.unwrap_or(KEY_FILE_INTERVAL);
+        tokio::select! {
+            () = watch.next_change() => {}
+            () = sleep(pause) => {}
+        }
     }
 }
 

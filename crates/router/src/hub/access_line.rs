@@ -1,4 +1,4 @@
-//! The line of one job in the access log: ids, counts and times; no text and no key.
+//! The line of one job in the access log: ids, names, counts and times; no text and no key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use crate::metrics::{EndedJob, Metrics};
 #[derive(Debug)]
 pub(super) struct AccessLine {
     pub(super) job: Arc<str>,
+    /// Name of the client's key.
+    pub(super) key_name: Box<str>,
     pub(super) model: Option<String>,
     /// The provider that had it last.
     pub(super) provider: Option<Arc<str>>,
@@ -30,6 +32,7 @@ impl Default for AccessLine {
     fn default() -> Self {
         Self {
             job: "".into(),
+            key_name: "".into(),
             model: None,
             provider: None,
             gpu_id: None,
@@ -72,6 +75,7 @@ impl AccessLine {
         let milliseconds = |time: Duration| time.as_millis();
         tracing::info!(
             job = %self.job,
+            key_name = %self.key_name,
             model = self.model.as_deref().unwrap_or("-"),
             provider = self.provider.as_deref().unwrap_or("-"),
             gpu_id = self.gpu_id.as_deref().unwrap_or("-"),

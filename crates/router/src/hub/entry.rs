@@ -206,6 +206,7 @@ impl JobEntry {
         };
         AccessLine {
             job: job.clone(),
+            key_name: self.request.key.name.clone(),
             model: self.request.model.as_deref().map(log_text),
             provider,
             gpu_id,

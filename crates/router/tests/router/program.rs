@@ -175,8 +175,8 @@ async fn the_log_has_one_line_for_each_job_and_neither_keys_nor_prompts() {
 
     let line = router.line("job ended");
     assert_eq!(
-        (&line["ending"], &line["input_tokens"], &line["attempts"]),
-        (&json!("completed"), &json!(5), &json!(1))
+        (&line["ending"], &line["input_tokens"], &line["attempts"], &line["key_name"]),
+        (&json!("completed"), &json!(5), &json!(1), &json!("default"))
     );
     let (code, log) = router.stop();
     assert_eq!(code, Some(0), "{log}");
