@@ -221,11 +221,13 @@ fn path(value: &str) -> Result<PathBuf, &'static str> {
     Ok(PathBuf::from(value))
 }
 
-/// `$XDG_CONFIG_HOME/auxot/router-keys.toml`, which is usually under `~/.config`.
+/// `$XDG_CONFIG_HOME/auxot/router-keys`, which is usually under `~/.config`, or the file that an earlier version has made
+/// there.
 fn default_keys_file(environment: &dyn Environment) -> Option<PathBuf> {
     let set = |name| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
-    Some(base.join("auxot/router-keys.toml"))
+    let (usual, former) = (base.join("auxot/router-keys"), base.join("auxot/router-keys.toml"));
+    Some(if former.exists() && !usual.exists() { former } else { usual })
 }
 
 /// The key file of the `keys` commands.

@@ -58,7 +58,7 @@ pub struct ServeArgs {
     /// Key of the certificate, PEM [env: AUXOT_TLS_KEY].
     #[arg(long, value_name = "PATH")]
     pub tls_key: Option<String>,
-    /// Key file [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys.toml].
+    /// Key file [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys].
     #[arg(long, value_name = "PATH")]
     pub keys_file: Option<String>,
     /// File with `[[providers]]` beside the workers [env: AUXOT_ROUTER_PROVIDERS_FILE].

@@ -100,7 +100,7 @@ pub struct RotateArgs {
 /// The key file, and the form of what is printed.
 #[derive(Debug, Args)]
 pub struct FileArgs {
-    /// Key file, created with mode 0600 [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys.toml].
+    /// Key file, created with mode 0600 [env: AUXOT_ROUTER_KEYS_FILE] [default: ~/.config/auxot/router-keys].
     #[arg(long = "file", value_name = "PATH", visible_alias = "keys-file")]
     pub path: Option<String>,
     /// Print JSON.

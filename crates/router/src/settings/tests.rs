@@ -105,10 +105,23 @@ fn all_faults_are_reported_together_with_their_sources() {
 #[test]
 fn the_key_file_is_under_the_configuration_folder() {
     let at = |pairs| keys_file(None, &environment(pairs)).unwrap().display().to_string();
-    assert_eq!(at(&[("HOME", "/h")]), "/h/.config/auxot/router-keys.toml");
-    assert_eq!(at(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]), "/x/auxot/router-keys.toml");
+    assert_eq!(at(&[("HOME", "/h")]), "/h/.config/auxot/router-keys");
+    assert_eq!(at(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]), "/x/auxot/router-keys");
     assert_eq!(at(&[("AUXOT_ROUTER_KEYS_FILE", "/k")]), "/k");
     assert!(keys_file(None, &environment(&[])).is_err());
+}
+
+#[test]
+fn the_key_file_of_an_earlier_version_is_used_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().to_str().unwrap().to_owned();
+    let environment = move |name: &str| (name == "XDG_CONFIG_HOME").then(|| home.clone());
+    let (former, usual) = (folder.path().join("auxot/router-keys.toml"), folder.path().join("auxot/router-keys"));
+    std::fs::create_dir(folder.path().join("auxot")).unwrap();
+    std::fs::write(&former, "").unwrap();
+    assert_eq!(keys_file(None, &environment).unwrap(), former);
+    std::fs::write(&usual, "").unwrap();
+    assert_eq!(keys_file(None, &environment).unwrap(), usual);
 }
 
 #[test]

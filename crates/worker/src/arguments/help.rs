@@ -48,7 +48,7 @@ Prints TOML for auxot-worker.toml on standard output. What has no counterpart is
 Exit code 1: the file cannot be read.";
 
 pub(super) const AFTER_KEYS: &str = "\
-The file is that of gateway.keys_file (AUXOT_GATEWAY__KEYS_FILE), else gateway-keys.toml in the state directory.
+The file is that of gateway.keys_file (AUXOT_GATEWAY__KEYS_FILE), else gateway-keys in the state directory.
 
 Exit code 1: the file cannot be used, or has no such key.";
 

@@ -44,6 +44,11 @@ pub(super) fn run(settings: &Settings, command: &KeyCommand, as_json: bool) -> R
 
 /// The key file of the settings, else the one of the state directory.
 fn path(settings: &Settings) -> PathBuf {
-    let own = || crate::places::state_dir(settings).join("gateway-keys.toml");
+    let own = || {
+        let folder = crate::places::state_dir(settings);
+        // An earlier version has made it.
+        let former = folder.join("gateway-keys.toml");
+        if former.exists() { former } else { folder.join("gateway-keys") }
+    };
     settings.gateway.keys_file.clone().unwrap_or_else(own)
 }

@@ -55,8 +55,7 @@ impl Layout {
             (false, false) => (system("/var/lib/auxot"), system("/etc/systemd/system/auxot-worker.service")),
             (false, true) => (system("/usr/local/var/auxot"), system("/Library/LaunchDaemons/com.auxot.worker.plist")),
         };
-        let keys =
-            if request.user { config.join("router-keys.toml") } else { system(ROUTER_STATE).join("router-keys") };
+        let keys = if request.user { config.join("router-keys") } else { system(ROUTER_STATE).join("router-keys") };
         let router = RouterFiles {
             program: at(bin.join("auxot-router")),
             last_use: at(keys.with_added_extension("last-use")),

@@ -113,7 +113,7 @@ fn settings(address: SocketAddr) -> String {
 /// Moves the keys of an earlier version to where the service reads them while it runs.
 fn move_keys(files: &RouterFiles) -> Result<(), ServiceError> {
     let RouterFiles { keys, former_keys, .. } = files;
-    if keys == former_keys || keys.exists() {
+    if keys.exists() {
         return Ok(());
     }
     match fs::read(former_keys) {
