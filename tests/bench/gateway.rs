@@ -166,7 +166,7 @@ async fn slow(rig: &Rig, gateway: SocketAddr) -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-async fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
+pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
     let stream = TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -174,13 +174,22 @@ async fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
 
 /// A request with switches of the fake engine, and with further fields.
 fn request(switches: &str, more: &str) -> Vec<u8> {
+    request_with_key("", switches, more)
+}
+
+/// The same with an API key, where it is not empty.
+pub(crate) fn request_with_key(key: &str, switches: &str, more: &str) -> Vec<u8> {
     let body = format!(r#"{{"messages":[{{"role":"user","content":"fake: {switches}"}}]{more}}}"#);
-    let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
+    let key = if key.is_empty() { String::new() } else { format!("\r\nAuthorization: Bearer {key}") };
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json{key}");
     format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 /// Sends a request and reads its whole answer; the time to the first byte.
-async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[u8]) -> anyhow::Result<Duration> {
+pub(crate) async fn exchange(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    request: &[u8],
+) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     stream.write_all(request).await?;
     let (mut buffer, mut first, mut last) = (vec![0; 64 << 10], None, [0; 5]);

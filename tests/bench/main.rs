@@ -12,12 +12,14 @@
 //! upstream Go worker on the same kind of machine. `table` prints them and writes `tests/bench/latest.json`.
 //!
 //! The worker logs at its default level (info) into a file. `ONLY=paced,idle` runs some of the benches. `BASE=FILE`
-//! compares with the worker of another build (`compare`). The machine should be idle otherwise; its load average is
+//! compares with the worker of another build (`compare`). `CHAIN_BASE=FOLDER` has the router and the worker of another build
+//! for `chain`. The machine should be idle otherwise; its load average is
 //! written beside the figures.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command, its output is the point")]
 
 mod catalog;
+mod chain;
 mod compare;
 mod decision;
 mod devices;
@@ -46,11 +48,12 @@ use std::process::ExitCode;
 use figure::Figure;
 
 /// All benches, in the order of the table.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "first_token",
     "unpaced",
     "paced",
     "gateway",
+    "chain",
     "idle",
     "engine_life",
     "swap",
@@ -69,6 +72,7 @@ async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
         "unpaced" => unpaced::run().await,
         "paced" => paced::run().await,
         "gateway" => gateway::run().await,
+        "chain" => chain::run().await,
         "idle" => idle::run().await,
         "engine_life" => engine_life::run().await,
         "swap" => swap::run().await,

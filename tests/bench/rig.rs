@@ -218,7 +218,8 @@ impl Rig {
     }
 }
 
-fn walk(folder: PathBuf) -> Vec<PathBuf> {
+/// All files in a folder and its folders.
+pub(crate) fn walk(folder: PathBuf) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.flat_map(|path| if path.is_dir() { walk(path) } else { vec![path] }).collect()
 }

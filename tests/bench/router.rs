@@ -4,6 +4,7 @@ mod picture;
 mod scale;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -41,23 +42,28 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
 }
 
 /// The router as a program of its own.
-struct Router {
+pub(crate) struct Router {
     program: Program,
-    address: SocketAddr,
-    worker_key: String,
-    api_key: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) worker_key: String,
+    pub(crate) api_key: String,
     _scratch: Scratch,
 }
 
 impl Router {
     async fn start() -> anyhow::Result<Self> {
+        Self::of(&binaries::program("auxot-router")).await
+    }
+
+    /// Starts a router of some build.
+    pub(crate) async fn of(program: &Path) -> anyhow::Result<Self> {
         let scratch = Scratch::new();
         let file = scratch.join("keys.toml");
-        let mut make = Command::new(binaries::program("auxot-router"));
+        let mut make = Command::new(program);
         let made = make.args(["keys", "create", "--json", "--file"]).arg(&file).env_clear().output()?;
         let keys: Value = serde_json::from_slice(&made.stdout).context("cannot read the keys")?;
         let key = |name: &str| keys[name].as_str().map(str::to_owned).with_context(|| format!("no {name}"));
-        let mut command = Command::new(binaries::program("auxot-router"));
+        let mut command = Command::new(program);
         command.args(["serve", "--port", "0", "--max-waiting", "20000", "--idle-timeout", "10m", "--keys-file"]);
         command.arg(&file).env_clear().env("NO_COLOR", "1");
         let mut program = Program::start(command);
@@ -89,7 +95,7 @@ impl Router {
         .into_bytes()
     }
 
-    fn cpu(&self) -> anyhow::Result<Duration> {
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         cpu_time(self.program.pid())
     }
 }

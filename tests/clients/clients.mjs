@@ -11,15 +11,16 @@ import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { embed, generateText, streamText } from 'ai';
 import OpenAI from 'openai';
 
+const apiKey = process.env.KEY;
 const [base, log, mode, ...words] = process.argv.slice(2);
 const [SCRIPT, TOOL, EMBED, LOOP] = ['script', 'tool', 'embed', 'loop'].map((name) => `tiny-${name}-f16`);
 const SENTENCE = 'It always says exactly this';
 const messages = [{ role: 'user', content: 'hello' }];
 const schema = { type: 'object', properties: { city: { type: 'string' }, unit: { type: 'string' } } };
 const tools = [{ type: 'function', function: { name: 'get_weather', parameters: schema } }];
-const openai = new OpenAI({ baseURL: base + '/v1', apiKey: 'x' });
-const anthropic = new Anthropic({ baseURL: base, apiKey: 'x' });
-const ai = createOpenAICompatible({ name: 'local', baseURL: base + '/v1' });
+const openai = new OpenAI({ baseURL: base + '/v1', apiKey });
+const anthropic = new Anthropic({ baseURL: base, apiKey });
+const ai = createOpenAICompatible({ name: 'local', baseURL: base + '/v1', apiKey });
 let faults = 0;
 
 async function check(client, what, run, want) {
@@ -132,8 +133,8 @@ async function streams(model, what, ofOpenai, ofAnthropic, ofAi) {
 
 async function times_out(model, what, ofOpenai, ofAnthropic, ofAi) {
   const short = { timeout: 1000, maxRetries: 0 };
-  await check('openai/node', what, () => new OpenAI({ baseURL: base + '/v1', apiKey: 'x', ...short }).chat.completions.create({ model, messages }), ofOpenai);
-  await check('anthropic/node', what, () => new Anthropic({ baseURL: base, apiKey: 'x', ...short }).messages.create({ model, max_tokens: 5, messages }), ofAnthropic);
+  await check('openai/node', what, () => new OpenAI({ baseURL: base + '/v1', apiKey, ...short }).chat.completions.create({ model, messages }), ofOpenai);
+  await check('anthropic/node', what, () => new Anthropic({ baseURL: base, apiKey, ...short }).messages.create({ model, max_tokens: 5, messages }), ofAnthropic);
   await check('ai', what, () => generateText({ model: ai(model), prompt: 'hi', maxRetries: 0, abortSignal: AbortSignal.timeout(1000) }), ofAi);
 }
 

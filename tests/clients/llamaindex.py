@@ -1,5 +1,6 @@
 """LlamaIndex against a running worker: `llamaindex.py BASE LOG`. Exits with the number of faults."""
 
+import os
 import sys
 
 from llama_index.llms.openai_like import OpenAILike
@@ -13,7 +14,7 @@ table = Table()
 
 
 def index(model, is_chat=True):
-    return OpenAILike(model=model, api_base=base + "/v1", api_key="x", is_chat_model=is_chat)
+    return OpenAILike(model=model, api_base=base + "/v1", api_key=os.environ["KEY"], is_chat_model=is_chat)
 
 
 table.check("llamaindex", "complete, by /v1/completions", lambda: index(SCRIPT, False).complete("hi").text, SENTENCE)

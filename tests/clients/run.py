@@ -24,7 +24,7 @@ import litellm
 import openai
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
-from worker import Log, Table, Worker
+from worker import Log, Routed, Table, Worker
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS, ENGINE, TINY, FOLDER = sys.argv[1:]
@@ -41,11 +41,11 @@ table = Table()
 
 
 def of_openai(worker, **more):
-    return openai.OpenAI(base_url=worker.base + "/v1", api_key="x", **more)
+    return openai.OpenAI(base_url=worker.base + "/v1", api_key=worker.key, **more)
 
 
 def of_anthropic(worker, **more):
-    return anthropic.Anthropic(base_url=worker.base, api_key="x", **more)
+    return anthropic.Anthropic(base_url=worker.base, api_key=worker.key, **more)
 
 
 def streamed(client, model, **more):
@@ -86,15 +86,15 @@ def healthy(worker):
     source = [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "http://h/x"}}]}]
     check("anthropic", "a picture by its URL", lambda: a.messages.create(model=SCRIPT, max_tokens=50, messages=source), "BadRequestError")
     check("anthropic", "count_tokens", lambda: a.messages.count_tokens(model=SCRIPT, messages=MESSAGES).input_tokens > 0, "True")
-    chat = dict(api_base=worker.base + "/v1", api_key="x", messages=MESSAGES)
+    chat = dict(api_base=worker.base + "/v1", api_key=worker.key, messages=MESSAGES)
     check("litellm", "chat", lambda: litellm.completion(model="openai/" + SCRIPT, **chat).choices[0].message.content, SENTENCE)
-    check("litellm", "messages", lambda: litellm.completion(model="anthropic/" + SCRIPT, api_base=worker.base, api_key="x", messages=MESSAGES, max_tokens=50).choices[0].message.content, SENTENCE)
+    check("litellm", "messages", lambda: litellm.completion(model="anthropic/" + SCRIPT, api_base=worker.base, api_key=worker.key, messages=MESSAGES, max_tokens=50).choices[0].message.content, SENTENCE)
     check("litellm", "a prompt that is too long", lambda: litellm.completion(model="openai/" + SCRIPT, **{**chat, "messages": LONG}), "ContextWindowExceededError")
-    lang = lambda model: ChatOpenAI(base_url=worker.base + "/v1", api_key="x", model=model)
+    lang = lambda model: ChatOpenAI(base_url=worker.base + "/v1", api_key=worker.key, model=model)
     check("langchain", "chat", lambda: lang(SCRIPT).invoke("hi").content, SENTENCE)
     check("langchain", "chat, a stream", lambda: "".join(chunk.content for chunk in lang(SCRIPT).stream("hi")), SENTENCE)
     check("langchain", "tools", lambda: lang(TOOL).bind_tools(TOOLS).invoke("hi").tool_calls[0]["name"], "get_weather")
-    embeddings = lambda: OpenAIEmbeddings(base_url=worker.base + "/v1", api_key="x", model=EMBED, check_embedding_ctx_length=False)
+    embeddings = lambda: OpenAIEmbeddings(base_url=worker.base + "/v1", api_key=worker.key, model=EMBED, check_embedding_ctx_length=False)
     check("langchain", "embeddings", lambda: len(embeddings().embed_query("a")) > 0, "True")
     for client, ask, want in [
         ("openai", lambda: create(model="none", messages=MESSAGES), "NotFoundError"),
@@ -111,15 +111,15 @@ def healthy(worker):
 def node(mode, worker, *words):
     """The same with the clients for Node."""
     program = ["node", FOLDER + "/clients.mjs", worker.base, worker.log, mode, *words]
-    table.faults += subprocess.run(program, timeout=600).returncode
+    table.faults += subprocess.run(program, timeout=600, env={**os.environ, "KEY": worker.key}).returncode
 
 
-def vision():
+def vision(start):
     """Pictures, with a model that takes them and says its sentence."""
     folder = tempfile.mkdtemp(prefix="auxot-clients-models-")
     subprocess.run([sys.executable, HERE + "/../../scripts/make-tiny-models.py", "--vision", folder], check=True, stdout=subprocess.DEVNULL)
     model = "tiny-vision-f16"
-    worker = Worker(PROGRAMS, ENGINE, AUXOT_GPU_AUTOLOAD_MODELS=model, AUXOT_MODELS_DIR=folder)
+    worker = start(PROGRAMS, ENGINE, AUXOT_GPU_AUTOLOAD_MODELS=model, AUXOT_MODELS_DIR=folder)
     o, a = of_openai(worker), of_anthropic(worker)
     url = "data:image/png;base64," + PICTURE
     content = [{"type": "text", "text": "hello"}, {"type": "image_url", "image_url": {"url": url}}]
@@ -133,13 +133,13 @@ def vision():
     source = {"type": "base64", "media_type": "image/png", "data": PICTURE}
     message = [{"role": "user", "content": [{"type": "image", "source": source}, {"type": "text", "text": "hello"}]}]
     table.check("anthropic", "a picture", lambda: a.messages.create(model=model, max_tokens=50, messages=message).content[0].text, SENTENCE)
-    table.check("litellm", "a picture", lambda: litellm.completion(model="openai/" + model, api_base=worker.base + "/v1", api_key="x", messages=picture).choices[0].message.content, SENTENCE)
-    table.check("langchain", "a picture", lambda: ChatOpenAI(base_url=worker.base + "/v1", api_key="x", model=model).invoke([("user", content)]).content, SENTENCE)
+    table.check("litellm", "a picture", lambda: litellm.completion(model="openai/" + model, api_base=worker.base + "/v1", api_key=worker.key, messages=picture).choices[0].message.content, SENTENCE)
+    table.check("langchain", "a picture", lambda: ChatOpenAI(base_url=worker.base + "/v1", api_key=worker.key, model=model).invoke([("user", content)]).content, SENTENCE)
     node("vision", worker, model, PICTURE)
     worker.stop()
 
 
-def agent():
+def agent(start):
     """A coding agent: what the model says is its answer, and a call of a tool that writes a file is done."""
     folder = tempfile.mkdtemp(prefix="auxot-clients-models-")
     says, writes = "tiny-says-f16", "tiny-writes-f16"
@@ -147,7 +147,7 @@ def agent():
     for model, text in [(says, "The agent is answered."), (writes, f"<tool_call>\n{json.dumps(call)}\n</tool_call>")]:
         subprocess.run([sys.executable, HERE + "/../../scripts/make-tiny-models.py", "--text", text, f"{folder}/{model}.gguf"], check=True, stdout=subprocess.DEVNULL)
     # Its first prompt has some fifty thousand bytes, and a tiny model has a token for each.
-    worker = Worker(PROGRAMS, ENGINE, AUXOT_GPU_AUTOLOAD_MODELS=f"{says},{writes}", AUXOT_MODELS_DIR=folder, AUXOT_CTX_SIZE="131072", AUXOT_MAX_PARALLEL="1")
+    worker = start(PROGRAMS, ENGINE, AUXOT_GPU_AUTOLOAD_MODELS=f"{says},{writes}", AUXOT_MODELS_DIR=folder, AUXOT_CTX_SIZE="131072", AUXOT_MAX_PARALLEL="1")
     table.check("opencode", "an answer", lambda: opencode(worker, says), "The agent is answered.")
     table.check("opencode", "a file that the model writes", lambda: opencode(worker, writes, "made.txt"), "made by a tiny model")
     worker.stop()
@@ -157,7 +157,7 @@ def opencode(worker, model, file=None):
     """What it prints in a folder of its own, or the file that it makes there."""
     folder = tempfile.mkdtemp(prefix="auxot-clients-agent-")
     models = {name: {"name": name, "tool_call": True, "limit": {"context": 131072, "output": 4096}} for name in [model]}
-    local = {"npm": "@ai-sdk/openai-compatible", "name": "local", "options": {"baseURL": worker.base + "/v1"}, "models": models}
+    local = {"npm": "@ai-sdk/openai-compatible", "name": "local", "options": {"baseURL": worker.base + "/v1", "apiKey": worker.key}, "models": models}
     settings = {"autoupdate": False, "share": "disabled", "provider": {"local": local}, "permission": {"edit": "allow"}, "agent": {"build": {"temperature": 0}}}
     settings["model"] = settings["small_model"] = f"local/{model}"
     os.mkdir(folder + "/project")
@@ -185,8 +185,8 @@ def lost(worker):
     for client, events, want in [
         ("openai", lambda: o.chat.completions.create(**chat), "APIError"),
         ("anthropic", lambda: a.messages.create(max_tokens=100_000, **chat), "APIStatusError"),
-        ("litellm", lambda: litellm.completion(**{**chat, "model": "openai/" + LOOP}, api_base=worker.base + "/v1", api_key="x"), "MidStreamFallbackError"),
-        ("langchain", lambda: ChatOpenAI(base_url=worker.base + "/v1", api_key="x", model=LOOP).stream("hi"), "APIError"),
+        ("litellm", lambda: litellm.completion(**{**chat, "model": "openai/" + LOOP}, api_base=worker.base + "/v1", api_key=worker.key), "MidStreamFallbackError"),
+        ("langchain", lambda: ChatOpenAI(base_url=worker.base + "/v1", api_key=worker.key, model=LOOP).stream("hi"), "APIError"),
     ]:
         table.check(client, "the engine lost between two events", lambda: Log(worker.log).killed(LOOP, events), want)
 
@@ -283,8 +283,8 @@ def broken():
     ]:
         worker = fake("--tokens 100 --token-us 1000 " + switch)
         table.check("openai", what, lambda: streamed(of_openai(worker), LOOP), want)
-        table.check("litellm", what, lambda: [chunk for chunk in litellm.completion(model="openai/" + LOOP, api_base=worker.base + "/v1", api_key="x", messages=MESSAGES, stream=True)], "MidStreamFallbackError")
-        table.check("langchain", what, lambda: list(ChatOpenAI(base_url=worker.base + "/v1", api_key="x", model=LOOP).stream("hi")), want.replace("API", "OpenAI") if "Connection" in want else want)
+        table.check("litellm", what, lambda: [chunk for chunk in litellm.completion(model="openai/" + LOOP, api_base=worker.base + "/v1", api_key=worker.key, messages=MESSAGES, stream=True)], "MidStreamFallbackError")
+        table.check("langchain", what, lambda: list(ChatOpenAI(base_url=worker.base + "/v1", api_key=worker.key, model=LOOP).stream("hi")), want.replace("API", "OpenAI") if "Connection" in want else want)
         node("streams", worker, LOOP, what, *of_node)
         worker.stop()
     worker = fake("--prompt-ms 3600000")
@@ -293,23 +293,29 @@ def broken():
     worker.stop()
 
 
-def main():
+def all_healthy(start):
     models = ",".join([SCRIPT, TOOL, THINK, EMBED, LOOP])
     # One engine is killed more often than a model that fails would be started again.
     often = {"AUXOT_ENGINE__RESTART_BUDGET": "100", "AUXOT_ENGINE__RESTART_MAX_DELAY": "1s"}
     settings = {"AUXOT_GPU_AUTOLOAD_MODELS": models, "AUXOT_MODELS_DIR": TINY, "AUXOT_MAX_PARALLEL": "2", **often}
-    worker = Worker(PROGRAMS, ENGINE, **settings)
+    worker = start(PROGRAMS, ENGINE, **settings)
     healthy(worker)
     lost(worker)
     node("healthy", worker)
     program = [FOLDER + "/llamaindex/bin/python", HERE + "/llamaindex.py", worker.base, worker.log]
-    table.faults += subprocess.run(program, timeout=600).returncode
+    table.faults += subprocess.run(program, timeout=600, env={**os.environ, "KEY": worker.key}).returncode
     worker.stop()
-    vision()
-    agent()
+    vision(start)
+    agent(start)
+
+
+def main():
+    all_healthy(Worker)
     overloaded()
     failed()
     broken()
+    print("behind a router:", flush=True)
+    all_healthy(Routed)
     print(f"{table.faults} of the lines above are not as expected" if table.faults else "every client does what is known of it")
     return 1 if table.faults else 0
 

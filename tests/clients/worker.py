@@ -1,5 +1,6 @@
-"""A worker with a gateway for the clients, and the table of what they did."""
+"""A worker for the clients, by its gateway or behind a router, and the table of what they did."""
 
+import json
 import os
 import re
 import shutil
@@ -47,7 +48,9 @@ class Log:
 
 
 class Worker:
-    """A worker of its own, with these settings."""
+    """A worker of its own, with these settings. `base` is its gateway, which takes any key."""
+
+    key = "x"
 
     def __init__(self, programs, engine, **settings):
         self.folder = tempfile.mkdtemp(prefix="auxot-clients-")
@@ -89,6 +92,35 @@ class Worker:
         self.process.terminate()
         self.process.wait(DEADLINE)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Routed(Worker):
+    """A worker behind a router of its own. `base` is the router."""
+
+    def __init__(self, programs, engine, **settings):
+        self.router_folder = tempfile.mkdtemp(prefix="auxot-clients-router-")
+        keys = self.router_folder + "/keys.toml"
+        made = subprocess.run([programs + "/auxot-router", "keys", "create", "--json", "--file", keys], env={}, check=True, stdout=subprocess.PIPE)
+        pair = json.loads(made.stdout)
+        self.key, log = pair["api_key"], self.router_folder + "/log"
+        with open(log, "w") as out:
+            serve = [programs + "/auxot-router", "serve", "--port", "0", "--keys-file", keys, "--metrics-addr", "127.0.0.1:0"]
+            self.router = subprocess.Popen(serve, env={"NO_COLOR": "1"}, stdout=out, stderr=out)
+        base = "http://" + Log(log).line(r"router listens addr=(\S+)")
+        self.router_metrics = "http://" + Log(log).line(r"metrics endpoint listens address=(\S+)") + "/metrics"
+        super().__init__(programs, engine, AUXOT_ROUTER_URL=base, AUXOT_GPU_KEY=pair["worker_key"], **settings)
+        self.base = base
+        Log(log).line("worker joined")
+
+    def refused(self):
+        text = urllib.request.urlopen(self.router_metrics).read().decode()
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("auxot_router_requests_turned_away_total{"))
+
+    def stop(self):
+        super().stop()
+        self.router.terminate()
+        self.router.wait(DEADLINE)
+        shutil.rmtree(self.router_folder, ignore_errors=True)
 
 
 class Table:
