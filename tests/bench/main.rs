@@ -30,6 +30,7 @@ mod first_token;
 mod frames;
 mod gateway;
 mod idle;
+mod keys;
 mod operator;
 mod orphans;
 mod paced;
@@ -48,7 +49,7 @@ use std::process::ExitCode;
 use figure::Figure;
 
 /// All benches, in the order of the table.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "first_token",
     "unpaced",
     "paced",
@@ -59,6 +60,7 @@ const NAMES: [&str; 15] = [
     "swap",
     "operator",
     "router",
+    "keys",
     "orphans",
     "catalog",
     "decision",
@@ -78,6 +80,7 @@ async fn run(name: &str) -> anyhow::Result<Vec<Figure>> {
         "swap" => swap::run().await,
         "operator" => operator::run().await,
         "router" => router::run().await,
+        "keys" => keys::run().await,
         "orphans" => orphans::run().await,
         "catalog" => catalog::run(),
         "decision" => decision::run(),
