@@ -137,7 +137,9 @@ impl<'a> Reader<'a> {
             }
             let end = |progress: Progress, last_line| {
                 let lines = progress.lines;
-                Reading { form: Form::Lines, last_line, lines, progress: Some(progress) }
+                // A key of an open line counts, and would stay behind if that line went: the next reading is of the whole.
+                let progress = (last_line != LastLine::Open).then_some(progress);
+                Reading { form: Form::Lines, last_line, lines, progress }
             };
             if length == 0 {
                 return Ok(end(progress, LastLine::Whole));

@@ -123,3 +123,25 @@ fn the_hashes_of_the_environment_stay_beside_those_of_the_file() {
     store.look();
     assert_eq!(counts(), (1, 1));
 }
+
+#[test]
+fn a_last_line_without_an_end_is_a_key_until_it_is_taken_away() {
+    let watched = Watched::new(2);
+    let (whole, one) = (watched.text(), watched.without("1"));
+    watched.write(whole.trim_end(), LONG);
+    let store = KeyStore::open(Keys::file(watched.file.path().to_owned())).unwrap();
+    let is_good = |key: &str| {
+        store.look();
+        store.current().set.find(&digest(key)).is_some()
+    };
+    assert!(is_good(&watched.keys[1]));
+    watched.write(&one, LONG);
+    assert!(
+        is_good(&watched.keys[0]) && !is_good(&watched.keys[1]),
+        "the line is removed from the file that was opened"
+    );
+    fs::write(watched.file.path(), whole.trim_end()).unwrap();
+    assert!(is_good(&watched.keys[1]), "the line is added");
+    watched.write(&one, LONG);
+    assert!(is_good(&watched.keys[0]) && !is_good(&watched.keys[1]), "the line that was added is removed");
+}
