@@ -63,11 +63,12 @@ impl LastUses {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).at.get(&id).copied()
     }
 
-    /// Writes the file if there is something new, without keys that are not there any more. Blocks.
+    /// Writes the file if there is something new, without keys that are not there any more: only then does it ask for the
+    /// present ones. Blocks.
     ///
     /// # Errors
     /// The file cannot be written; the next call tries again.
-    pub(crate) fn write(&self, keys: impl Iterator<Item = KeyId>) -> io::Result<()> {
+    pub(crate) fn write(&self, present: impl FnOnce() -> HashSet<KeyId>) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if !std::mem::take(&mut used.has_changed) {
@@ -75,8 +76,8 @@ impl LastUses {
         }
         let mut lines: Vec<(KeyId, Timestamp)> = used.at.iter().map(|(id, at)| (*id, *at)).collect();
         drop(used);
-        let keys: HashSet<KeyId> = keys.collect();
-        let gone: Vec<KeyId> = lines.extract_if(.., |(id, _)| !keys.contains(id)).map(|(id, _)| id).collect();
+        let present = present();
+        let gone: Vec<KeyId> = lines.extract_if(.., |(id, _)| !present.contains(id)).map(|(id, _)| id).collect();
         let written = file.write_lines(lines.into_iter().map(|(id, at)| Use { id: id.to_string(), at }));
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         gone.iter().for_each(|id| _ = used.at.remove(id));
@@ -99,23 +100,23 @@ mod tests {
         }
         let keys = file.list().unwrap();
         let (a, b) = (&keys[0], &keys[1]);
-        let ids = || keys.iter().map(|key| key.id);
+        let ids = || keys.iter().map(|key| key.id).collect::<HashSet<_>>();
         let uses = LastUses::of_file(Some(file.path()));
         uses.record(a);
         assert!(uses.at(a.id).is_some() && uses.at(b.id).is_none());
-        uses.write(ids()).unwrap();
+        uses.write(ids).unwrap();
         let path = folder.path().join("keys.last-use");
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
         std::fs::remove_file(&path).unwrap();
-        uses.write(ids()).unwrap();
+        uses.write(|| panic!("the keys are of no use")).unwrap();
         assert!(!path.exists(), "there is nothing new");
 
         uses.record(b);
-        uses.write(ids()).unwrap();
+        uses.write(ids).unwrap();
         let after = LastUses::of_file(Some(file.path()));
         assert_eq!((after.at(a.id), after.at(b.id)), (uses.at(a.id), uses.at(b.id)));
         after.used.lock().unwrap().has_changed = true;
-        after.write(std::iter::once(b.id)).unwrap();
+        after.write(|| HashSet::from([b.id])).unwrap();
         assert_eq!((after.at(a.id), after.at(b.id)), (None, uses.at(b.id)));
     }
 
@@ -128,11 +129,11 @@ mod tests {
         let uses = LastUses::of_file(Some(&folder.path().join("keys/not-a-folder")));
         uses.record(&key);
         for _ in 0..2 {
-            assert!(uses.write(std::iter::once(key.id)).is_err());
+            assert!(uses.write(|| HashSet::from([key.id])).is_err());
         }
         let memory = LastUses::of_file(None);
         memory.record(&key);
-        memory.write(std::iter::empty()).unwrap();
+        memory.write(HashSet::new).unwrap();
         assert!(memory.at(key.id).is_some());
     }
 }

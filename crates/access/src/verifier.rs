@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
-use crate::keys::{self, Key, KeyDigest, KeyId, KeyKind, KeyStore};
+use crate::keys::{self, Key, KeyDigest, KeyKind, KeyStore};
 use crate::last_use::LastUses;
 
 /// Why a key cannot be checked now. It does not mean that the key is bad.
@@ -204,10 +204,8 @@ impl Verifier {
     /// The file cannot be written.
     pub async fn write_last_uses(&self) -> io::Result<()> {
         let (keys, uses) = (Arc::clone(&self.keys), Arc::clone(&self.uses));
-        let written = tokio::task::spawn_blocking(move || {
-            let ids: Vec<KeyId> = keys.current().set.iter().map(|key| key.id).collect();
-            uses.write(ids.into_iter())
-        });
+        let written =
+            tokio::task::spawn_blocking(move || uses.write(|| keys.current().set.iter().map(|key| key.id).collect()));
         written.await.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
     }
 
