@@ -59,9 +59,14 @@ pub enum FileError {
     /// The name has characters that are not allowed.
     #[error("cannot use `{0}` as a name: 1 to 64 letters, digits, `.`, `_` or `-` are allowed")]
     Name(String),
-    /// The time cannot be added to the present one.
-    #[error("cannot keep the old key for so long: its time has no date")]
-    Time,
+    /// The time of an old or of a new key ends too far ahead.
+    #[error(
+        "cannot rotate the key `{name}`: its old or its new one would end after the year 9999; keep the old one for less time, or create one of another name"
+    )]
+    Time {
+        /// The name.
+        name: String,
+    },
     /// The keys could not be hashed.
     #[error(transparent)]
     Hash(#[from] HashError),

@@ -132,30 +132,28 @@ impl KeyFile {
         })
     }
 
-    /// Creates new keys in the place of those called `name`, with the same terms and the same time until they expire. The
-    /// old ones stay good for so long; earlier ones of that name whose time is over are removed.
+    /// Creates new keys in the place of those called `name`, with the same terms and the same time until they expire. All
+    /// old ones of that name stay good for so long at most, and those whose time is over are removed.
     ///
     /// # Errors
-    /// There are none, or the file cannot be read or written; the file is then unchanged.
+    /// There are none, a time has no date, or the file cannot be read or written; the file is then unchanged.
     pub fn rotate(&self, name: &str, keep_old_for: Duration) -> Result<CreatedKeys, FileError> {
         let mut created = CreatedKeys::default();
-        let until = now().checked_add(keep_old_for).map_err(|_| FileError::Time)?;
+        let now = now();
+        let no_date = |_| FileError::Time { name: name.to_owned() };
+        let until = now.checked_add(keep_old_for).map_err(no_date)?;
         self.change(|content| {
             let mut lines = Vec::new();
             for kind in [KeyKind::Worker, KeyKind::Api] {
-                let mut old = content.keys.iter().filter(|key| key.kind == kind && *key.name == *name).rev();
-                let Some(last) = old.next() else { continue };
-                let expires = last.expires.map(|expires| now() + expires.duration_since(last.created));
+                let old = || content.keys.iter().filter(|key| key.kind == kind && *key.name == *name);
+                let Some(last) = old().next_back() else { continue };
+                let lasts = last.expires.map(|expires| expires.duration_since(last.created));
+                let expires = lasts.map(|lasts| now.checked_add(lasts)).transpose().map_err(no_date)?;
                 lines.push(Line::Key(self.generate(kind, name, expires, last.terms.as_deref(), &mut created)?));
-                lines.push(match keep_old_for.is_zero() {
-                    true => Line::Revoked(last.clone(), now()),
-                    false => {
-                        let expires = last.expires.map_or(until, |expires| expires.min(until));
-                        Line::Key(Key { expires: Some(expires), ..last.clone() })
-                    }
-                });
-                let over = old.filter(|key| key.is_expired(now()));
-                lines.extend(over.map(|key| Line::Revoked(key.clone(), now())));
+                lines.extend(old().map(|key| match key.expires.map_or(until, |expires| expires.min(until)) {
+                    over if over <= now => Line::Revoked(key.clone(), now),
+                    expires => Line::Key(Key { expires: Some(expires), ..key.clone() }),
+                }));
             }
             if lines.is_empty() { Err(self.unknown("rotate", name)) } else { Ok(lines) }
         })?;

@@ -89,7 +89,7 @@ pub struct RevokeArgs {
 pub struct RotateArgs {
     /// Name of the keys.
     pub name: String,
-    /// How long the old keys stay good.
+    /// How long the old keys of the name stay good, those of earlier rotations included.
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     pub keep_old_for: String,
     /// The key file.

@@ -88,7 +88,7 @@ fn a_revoked_key_is_gone_and_its_name_is_free() {
 }
 
 #[test]
-fn a_rotation_has_both_keys_for_the_time_given_and_removes_those_whose_time_is_over() {
+fn a_rotation_keeps_all_old_keys_for_the_time_given_and_no_longer() {
     let (_folder, file) = scratch();
     let terms = KeyTerms { max_parallel: Some(3), ..KeyTerms::default() };
     let expires = now() + Duration::from_secs(1000);
@@ -102,17 +102,41 @@ fn a_rotation_has_both_keys_for_the_time_given_and_removes_those_whose_time_is_o
     assert!(stored[2].expires.unwrap() > expires - Duration::from_secs(60), "it lasts as long as the first did");
     assert_eq!(stored[2].terms(), &terms);
 
-    let third = file.rotate("a", Duration::ZERO).unwrap().api.unwrap();
+    let third = file.rotate("a", Duration::from_secs(30)).unwrap().api.unwrap();
     let stored = file.list().unwrap();
-    assert_eq!(names(&file), ["a", "other", "a"]);
-    assert!(is_of(&stored[0], &first) && is_of(&stored[2], &third), "the first keeps its time");
-    assert!(matches!(file.rotate("none", Duration::ZERO).map(drop), Err(FileError::Unknown { .. })));
-    assert!(matches!(file.rotate("a", Duration::MAX).map(drop), Err(FileError::Time)));
+    assert_eq!(names(&file), ["a", "other", "a", "a"]);
+    assert!(is_of(&stored[3], &third));
+    for old in [&stored[0], &stored[2]] {
+        assert!(old.expires.unwrap() <= now() + Duration::from_secs(30) && !old.is_expired(now()));
+    }
 
     let over = Key { expires: Some(now() - Duration::from_secs(1)), ..stored[0].clone() };
     append(file.path(), false, &[Line::Key(over)]).unwrap();
-    file.rotate("a", Duration::from_secs(60)).unwrap();
-    assert_eq!(names(&file), ["other", "a", "a"], "the first is removed");
+    let fourth = file.rotate("a", Duration::from_secs(90)).unwrap().api.unwrap();
+    let later = file.list().unwrap();
+    assert_eq!(names(&file), ["other", "a", "a", "a"], "the first is removed: its time is over");
+    assert!(later[1] == stored[2] && is_of(&later[2], &third) && is_of(&later[3], &fourth), "the second gets no more");
+
+    let last = file.rotate("a", Duration::ZERO).unwrap().api.unwrap();
+    assert_eq!(names(&file), ["other", "a"], "all old ones are removed");
+    assert!(is_of(&file.list().unwrap()[1], &last));
+    assert!(matches!(file.rotate("none", Duration::ZERO).map(drop), Err(FileError::Unknown { .. })));
+}
+
+#[test]
+fn a_rotation_into_a_time_without_a_date_is_refused() {
+    let (_folder, file) = scratch();
+    let long_ago = Timestamp::from_second(0).unwrap();
+    let far =
+        Key { created: long_ago, expires: Some(Timestamp::MAX), ..Key::bare("far", KeyKind::Api, KeyHash::of("far")) };
+    api(&file, "a");
+    append(file.path(), false, &[Line::Key(far)]).unwrap();
+    let before = fs::read_to_string(file.path()).unwrap();
+    for (name, keep) in [("a", Duration::MAX), ("far", Duration::ZERO)] {
+        let error = file.rotate(name, keep).map(drop).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot rotate the key `{name}`")), "{error}");
+    }
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), before);
 }
 
 #[test]
