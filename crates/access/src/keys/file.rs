@@ -1,8 +1,8 @@
 //! The key file: its owner alone can read it; keys are added, changed and removed, and the others are kept.
 //!
 //! A change is added at the end of the file, with one write. When more lines are out of date than there are keys, and for a
-//! file of an earlier version, the whole file is written anew beside the old one and moved over it. A lock serialises
-//! changes.
+//! file of an earlier version, the whole file is written anew beside the old one and moved over it. One that cannot be
+//! replaced, such as a file that is mounted alone, still takes changes at its end. A lock serialises changes.
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -197,13 +197,18 @@ impl KeyFile {
         };
         let lines = decide(&content)?;
         let count = lines.len();
-        let is_appendable =
-            content.is_appendable && content.lines + count <= (content.keys.len() + count) * 2 + MAY_BE_OLD;
-        let written = match is_appendable {
+        let has_room = content.lines + count <= (content.keys.len() + count) * 2 + MAY_BE_OLD;
+        let written = match content.is_appendable && has_room {
             true => append(path, content.needs_line_end, &lines),
             false => {
-                content.apply(lines);
-                content.replace(path, folder)
+                content.apply(lines.clone());
+                let replaced = content.replace(path, folder);
+                // Lines that are out of date are no reason to refuse a change.
+                if replaced.is_err() && content.is_appendable {
+                    append(path, content.needs_line_end, &lines)
+                } else {
+                    replaced
+                }
             }
         };
         written.map_err(FileError::io("write", path))?;

@@ -173,6 +173,33 @@ fn lines_that_are_out_of_date_go_when_they_are_many() {
     assert_eq!(names(&file), ["kept", "last"]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_replaced_is_changed_at_its_end() {
+    /// With the byte that ends it.
+    const LONGEST_PATH: usize = 4096;
+    let folder = tempfile::tempdir().unwrap();
+    // There is room in the path for a file of a short name, and none for the file that is to replace it.
+    let mut path = folder.path().to_owned();
+    while path.as_os_str().len() < LONGEST_PATH - 8 {
+        path.push("d".repeat((LONGEST_PATH - 8 - path.as_os_str().len()).min(200)));
+    }
+    fs::create_dir_all(&path).unwrap();
+    let file = KeyFile::of_router(path.join("k"));
+    fs::write(file.path(), "# mine\n").unwrap();
+    assert!(
+        matches!(Content::default().replace(file.path(), &path), Err(error) if error.kind() == io::ErrorKind::InvalidFilename)
+    );
+    api(&file, "kept");
+    api(&file, "lost");
+    let comments = "#\n".repeat(MAY_BE_OLD + 10);
+    fs::write(file.path(), format!("{}{comments}", fs::read_to_string(file.path()).unwrap())).unwrap();
+    assert_eq!(file.revoke("lost").unwrap(), 1);
+    assert_eq!(names(&file), ["kept"]);
+    fs::write(file.path(), tables(&["a"])).unwrap();
+    assert!(matches!(file.revoke("a"), Err(FileError::Io { verb: "write", .. })), "these can only be replaced");
+}
+
 #[test]
 fn a_last_line_without_an_end_is_completed_or_given_up() {
     let (_folder, file) = scratch();
