@@ -39,7 +39,7 @@ pub(crate) use phc::verify;
 pub use phc::{HashError, cheap_hash, is_readable};
 pub(crate) use set::slow_hash;
 pub use store::KeyStore;
-pub(crate) use store::SETTLED;
+pub(crate) use store::{CurrentKeys, SETTLED};
 pub use terms::{KeyTerms, WORKERS};
 
 /// Where the keys are that are checked.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
-use crate::keys::{self, Key, KeyDigest, KeyKind, KeyStore};
+use crate::keys::{self, CurrentKeys, Key, KeyDigest, KeyKind, KeyStore};
 use crate::last_use::LastUses;
 
 /// Why a key cannot be checked now. It does not mean that the key is bad.
@@ -40,7 +40,8 @@ const MAX_KEY_LENGTH: usize = 512;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum CachedVerdict {
-    Good(Arc<Key>),
+    /// Good among the keys of this version of the file.
+    Good(Arc<Key>, u64),
     /// Bad among the keys of this version of the file.
     Bad(u64),
 }
@@ -138,11 +139,15 @@ impl Verifier {
             (current.set.slow(kind, &hint), current.certain, current.version)
         };
         let verdict = |found: Option<Arc<Key>>| {
+            let current = self.keys.current();
+            // It may have been removed while it was checked.
+            let found = found.and_then(|key| current.set.present(&key).cloned());
             let verdict = match &found {
-                Some(key) => CachedVerdict::Good(Arc::clone(key)),
+                Some(key) => CachedVerdict::Good(Arc::clone(key), current.version),
                 None if certain => CachedVerdict::Bad(version),
                 None => return Err(CheckUnavailable::Unreadable),
             };
+            drop(current);
             self.remember((kind, digest), verdict);
             Ok(found)
         };
@@ -180,13 +185,7 @@ impl Verifier {
         let current = self.keys.current();
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         verdicts.retain(|_, (verdict, _)| match verdict {
-            CachedVerdict::Good(key) => match current.set.present(key) {
-                Some(present) => {
-                    *key = Arc::clone(present);
-                    true
-                }
-                None => false,
-            },
+            CachedVerdict::Good(key, version) => bring_up_to_date(key, version, &current),
             CachedVerdict::Bad(version) => *version == current.version,
         });
         KeysState { version: current.version, look_again: (!current.certain).then_some(keys::SETTLED) }
@@ -217,15 +216,15 @@ impl Verifier {
 
     fn remembered(&self, kind: KeyKind, digest: &KeyDigest) -> Option<Option<Arc<Key>>> {
         let now = Instant::now();
-        let version = self.keys.current().version;
+        let current = self.keys.current();
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         let (verdict, until) = verdicts.get_mut(&(kind, *digest)).filter(|(_, until)| *until > now)?;
         match verdict {
-            CachedVerdict::Good(key) => {
+            CachedVerdict::Good(key, version) => bring_up_to_date(key, version, &current).then(|| {
                 *until = now + self.ttl;
-                Some(Some(Arc::clone(key)))
-            }
-            CachedVerdict::Bad(bad_in) => (*bad_in == version).then_some(None),
+                Some(Arc::clone(key))
+            }),
+            CachedVerdict::Bad(version) => (*version == current.version).then_some(None),
         }
     }
 
@@ -233,7 +232,7 @@ impl Verifier {
         let now = Instant::now();
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         if verdicts.len() >= MAX_VERDICTS {
-            verdicts.retain(|_, (verdict, until)| matches!(verdict, CachedVerdict::Good(_)) && *until > now);
+            verdicts.retain(|_, (verdict, until)| matches!(verdict, CachedVerdict::Good(..)) && *until > now);
         }
         verdicts.insert(of, (verdict, now + self.ttl));
     }
@@ -248,6 +247,15 @@ impl Verifier {
         waiting.insert(from, mine + 1);
         Ok(CheckSlot { waiting: &self.waiting, from })
     }
+}
+
+/// Makes a key that was good in a version of the file what it is now; returns whether it is still there.
+fn bring_up_to_date(key: &mut Arc<Key>, version: &mut u64, current: &CurrentKeys) -> bool {
+    if *version != current.version {
+        let Some(present) = current.set.present(key) else { return false };
+        (*key, *version) = (Arc::clone(present), current.version);
+    }
+    true
 }
 
 struct CheckSlot<'a> {

@@ -105,6 +105,46 @@ async fn a_removed_key_is_bad_from_the_next_refresh_on() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_removed_while_it_is_checked_is_bad() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.toml");
+    write(&path, &[("w", true), ("gone", true)]);
+    let verifier = Verifier::new(KeyStore::open(Keys::file(path.clone())).unwrap(), LONG);
+    let all_permits = verifier.hashing.acquire_many(PARALLEL_CHECKS as u32).await.unwrap();
+    let mut check = std::pin::pin!(worker(&verifier, "gone"));
+    let waits = async {
+        while verifier.waiting.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        done = &mut check => panic!("there is no permit, yet {done:?}"),
+        () = waits => {}
+    }
+    write(&path, &[("w", true)]);
+    verifier.refresh().await;
+    drop(all_permits);
+    assert_eq!((check.await, worker(&verifier, "gone").await), (Ok(false), Ok(false)));
+    assert_eq!(worker(&verifier, "w").await, Ok(true));
+}
+
+#[tokio::test]
+async fn a_cached_key_is_bad_as_soon_as_its_removal_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.toml");
+    write(&path, &[("w", true), ("gone", true)]);
+    let verifier = Verifier::new(KeyStore::open(Keys::file(path.clone())).unwrap(), LONG);
+    assert_eq!((worker(&verifier, "w").await, worker(&verifier, "gone").await), (Ok(true), Ok(true)));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (first, _) = text.split_once("[[pair]]\nname = \"1\"").unwrap();
+    std::fs::write(&path, first).unwrap();
+    std::fs::File::open(&path).unwrap().set_modified(SystemTime::now() - LONG).unwrap();
+    assert_eq!(worker(&verifier, "other").await, Ok(false), "this check reads the file");
+    assert_eq!((worker(&verifier, "w").await, worker(&verifier, "gone").await), (Ok(true), Ok(false)));
+}
+
+#[tokio::test]
 async fn a_good_verdict_is_renewed_by_use_and_a_bad_one_is_not() {
     let verifier = plain();
     assert_eq!((worker(&verifier, "w").await, worker(&verifier, "x").await), (Ok(true), Ok(false)));
