@@ -98,7 +98,7 @@ async function healthy() {
     const stream = streamText({ model: ai(LOOP), prompt: 'hi', onError: ({ error }) => { reported = error; } });
     await killed(stream.fullStream);
     return String(reported?.message ?? reported);
-  }, 'went away');
+  }, process.env.LOST);
 }
 
 async function vision(model, picture) {

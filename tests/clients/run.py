@@ -111,7 +111,7 @@ def healthy(worker):
 def node(mode, worker, *words):
     """The same with the clients for Node."""
     program = ["node", FOLDER + "/clients.mjs", worker.base, worker.log, mode, *words]
-    table.faults += subprocess.run(program, timeout=600, env={**os.environ, "KEY": worker.key}).returncode
+    table.faults += subprocess.run(program, timeout=600, env={**os.environ, "KEY": worker.key, "LOST": worker.lost}).returncode
 
 
 def vision(start):
@@ -303,7 +303,7 @@ def all_healthy(start):
     lost(worker)
     node("healthy", worker)
     program = [FOLDER + "/llamaindex/bin/python", HERE + "/llamaindex.py", worker.base, worker.log]
-    table.faults += subprocess.run(program, timeout=600, env={**os.environ, "KEY": worker.key}).returncode
+    table.faults += subprocess.run(program, timeout=600, env={**os.environ, "KEY": worker.key, "LOST": worker.lost}).returncode
     worker.stop()
     vision(start)
     agent(start)

@@ -51,6 +51,8 @@ class Worker:
     """A worker of its own, with these settings. `base` is its gateway, which takes any key."""
 
     key = "x"
+    # What it says in the middle of an answer when the engine is lost.
+    lost = "went away"
 
     def __init__(self, programs, engine, **settings):
         self.folder = tempfile.mkdtemp(prefix="auxot-clients-")
@@ -96,6 +98,8 @@ class Worker:
 
 class Routed(Worker):
     """A worker behind a router of its own. `base` is the router."""
+
+    lost = "stopped in the middle of the answer"
 
     def __init__(self, programs, engine, **settings):
         self.router_folder = tempfile.mkdtemp(prefix="auxot-clients-router-")

@@ -1,16 +1,7 @@
 //! The one field that must be known of a form: the audio endpoints take their model in it.
 
-use http::HeaderMap;
-use http::header::CONTENT_TYPE;
-
 /// A longer value is no name.
 const LONGEST: usize = 512;
-
-/// Whether a body is a form.
-pub(crate) fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.trim_start().get(..19).is_some_and(|start| start.eq_ignore_ascii_case("multipart/form-data"))
-}
 
 /// The value of a field of text: the lines of its part are ended by a blank one, and its value by the next line end.
 pub(crate) fn field(body: &[u8], name: &str) -> Option<String> {
@@ -35,12 +26,5 @@ mod tests {
             b"--x\r\nContent-Disposition: form-data; name=\"model\"\r\nContent-Type: text/plain\r\n\r\nm\r\n--x--";
         assert_eq!(field(typed, "model").as_deref(), Some("m"));
         assert_eq!((field(body, "other"), field(b"form-data; name=\"model\"\r\n", "model")), (None, None));
-    }
-
-    #[test]
-    fn a_form_is_known_by_its_type() {
-        let of = |kind: &'static str| HeaderMap::from_iter([(CONTENT_TYPE, http::HeaderValue::from_static(kind))]);
-        assert!(is_form(&of("Multipart/Form-Data; boundary=x")));
-        assert!(!is_form(&of("application/json")) && !is_form(&HeaderMap::new()));
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use auxot_llama::{Api, Joining, Peek};
+use auxot_llama::{Api, ApiPath, Joining, Peek};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST};
 use http::request::Parts;
@@ -159,7 +159,7 @@ where
     let mut model = route.model.as_deref().map(str::to_owned);
     let peek = if method != Method::POST {
         Peek::default()
-    } else if form::is_form(&fields) {
+    } else if ApiPath::of(route.path).is_some_and(|path| path.is_form(&fields)) {
         model = model.or_else(|| form::field(&body.bytes, "model"));
         Peek::default()
     } else {

@@ -26,6 +26,8 @@ pub enum PathTask {
     Any,
 }
 
+const FORM: &[u8] = b"multipart/form-data";
+
 const fn post(path: &'static str, task: PathTask) -> ApiPath {
     ApiPath { path, get: false, post: true, task }
 }
@@ -83,5 +85,32 @@ impl ApiPath {
             http::Method::POST => self.post,
             _ => false,
         }
+    }
+
+    /// Whether a body of this type is a form, with a recording. The engine reads every other body as JSON, whatever type it
+    /// states, so that [`crate::Peek`] must look into it.
+    #[must_use]
+    pub fn is_form(&self, headers: &http::HeaderMap) -> bool {
+        let kind = headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
+        let is_form = kind.trim_ascii_start().get(..FORM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM));
+        is_form && self.path.starts_with("/v1/audio/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_known_by_its_path_and_its_type() {
+        let is_form = |path: &str, kind: &'static str| {
+            let kind = http::HeaderValue::from_static(kind);
+            ApiPath::of(path)
+                .is_some_and(|path| path.is_form(&[(http::header::CONTENT_TYPE, kind)].into_iter().collect()))
+        };
+        assert!(is_form("/v1/audio/transcriptions", "Multipart/Form-Data; boundary=x"));
+        assert!(!is_form("/v1/audio/transcriptions", "application/json"));
+        assert!(!is_form("/v1/audio/transcriptions", ""));
+        assert!(!is_form("/v1/chat/completions", "multipart/form-data; boundary=x"), "the engine reads it as JSON");
     }
 }

@@ -21,13 +21,13 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest time between two writes of when keys were used.
 const WRITE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Watches the key file until `closing`.
-pub(crate) async fn serve(state: Arc<RouterState>, closing: CancellationToken) {
+/// Watches the key file until `end`, also while the last requests are answered.
+pub(crate) async fn serve(state: Arc<RouterState>, end: CancellationToken) {
     let Some(file) = state.config.keys.file.as_deref() else { return };
     tokio::select! {
         () = end_uses(&state, file) => {}
         () = write_uses(&state) => {}
-        () = closing.cancelled() => {}
+        () = end.cancelled() => {}
     }
     write(&state).await;
 }
@@ -63,7 +63,7 @@ async fn end_uses(state: &RouterState, file: &Path) {
             // Another folder may lead to the file now.
             watch.follow(Some(file)).await;
         }
-        let next_end = state.hub.end_expired_links(|key| state.verifier.status(key));
+        let next_end = state.hub.end_links_of_bad_keys(|key| state.verifier.status(key));
         let until_next = next_end.and_then(|end| Duration::try_from(end.duration_since(Timestamp::now())).ok());
         let pause = [keys.look_again, until_next].into_iter().flatten().fold(INTERVAL, Duration::min);
         tokio::select! {

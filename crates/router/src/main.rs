@@ -107,9 +107,14 @@ fn notify_service_manager(states: &[NotifyState<'_>]) {
     }
 }
 
-/// The level applies to this program only: its libraries log whole frames, and a frame contains a key.
+/// The crates of this project that log in a router.
+const LOGGING: [&str; 4] = ["auxot_router", "auxot_access", "auxot_server_tls", "auxot_control_socket"];
+
+/// The level applies to this project only: other libraries log whole frames, and a frame contains a key.
 fn start_log(logging: Logging) {
-    let filter = EnvFilter::new(format!("warn,auxot_router={}", logging.level));
+    let level = logging.level;
+    let filter = LOGGING.iter().fold("warn".to_owned(), |filter, name| format!("{filter},{name}={level}"));
+    let filter = EnvFilter::new(filter);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     if logging.json {
         log.json().flatten_event(true).init();

@@ -146,7 +146,7 @@ impl Router {
         let limits = ConnectionLimits { first: state.config.hello_timeout, idle: state.config.idle_timeout };
         let mut server = JoinSet::new();
         server.spawn(listen::serve(listener, tls.clone(), routes, unauthenticated, limits, closing.clone()));
-        server.spawn(key_watch::serve(state.clone(), closing.clone()));
+        server.spawn(key_watch::serve(state.clone(), state.kill.clone()));
         server.spawn(watch_certificate(tls.clone(), closing.clone()));
         for config in &state.config.providers {
             server.spawn(Provider::add(config, &state.hub, &metrics)?.serve(state.kill.clone()));

@@ -9,7 +9,7 @@ use axum::http::Method;
 
 use super::NAMES;
 use super::api::{CreatedKey, Keys, NewKey, PageLink, PageToken, Providers, Revoked, Status, Workers};
-use super::folder::{folders, sockets_in};
+use super::folder::{folders, trusted_sockets_in};
 
 /// A running router.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ impl RouterClient {
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, ControlError> {
         let folders = folders(configured, variable);
-        let sockets = folders.iter().flat_map(|folder| sockets_in(folder)).collect();
+        let sockets = folders.iter().flat_map(|folder| trusted_sockets_in(folder)).collect();
         ControlClient::find(&NAMES, sockets, &folders).await.map(Self)
     }
 

@@ -4,7 +4,9 @@
 //! removes: nothing listens on it.
 
 use std::ffi::OsString;
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use auxot_control_socket::ControlSocket;
@@ -45,6 +47,19 @@ pub(super) fn bind(path: &Path) -> Result<ControlSocket, FolderError> {
     gate.lock().map_err(failed)?;
     sockets_in(folder).iter().filter(|path| is_left(path)).for_each(|path| _ = std::fs::remove_file(path));
     ControlSocket::bind(path).map_err(failed)
+}
+
+/// The sockets of a folder in which only its owner can put one, or the system. In a folder such as `/tmp` all users can make one
+/// under any name.
+pub(super) fn trusted_sockets_in(folder: &Path) -> Vec<PathBuf> {
+    if is_trusted(folder) { sockets_in(folder) } else { Vec::new() }
+}
+
+fn is_trusted(folder: &Path) -> bool {
+    let all_users_can_make_it =
+        folder.parent().and_then(|parent| parent.metadata().ok()).is_some_and(|m| m.mode() & 0o002 != 0);
+    let is_private = |m: Metadata| m.is_dir() && m.uid() == geteuid().as_raw() && m.mode() & 0o077 == 0;
+    !all_users_can_make_it || folder.symlink_metadata().is_ok_and(is_private)
 }
 
 /// The sockets in a folder; some may be of routers that are gone.
@@ -117,6 +132,25 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         std::fs::set_permissions(base.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         assert!(bind(&new_socket(base.path()).unwrap()).unwrap_err().to_string().contains("others can enter it"));
+    }
+
+    #[test]
+    fn a_folder_that_another_user_may_have_made_is_not_asked() {
+        let permit = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        };
+        let base = tempfile::tempdir().unwrap();
+        let (folder, link) = (base.path().join("router"), base.path().join("link"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("a.sock"), "").unwrap();
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        permit(&folder, 0o755);
+        assert_eq!(trusted_sockets_in(&folder).len(), 1, "only this user can write its parent");
+        permit(base.path(), 0o777);
+        assert!(trusted_sockets_in(&folder).is_empty(), "others can enter it");
+        permit(&folder, 0o700);
+        assert_eq!(trusted_sockets_in(&folder).len(), 1);
+        assert!(trusted_sockets_in(&link).is_empty(), "a link may lead anywhere");
     }
 
     #[test]

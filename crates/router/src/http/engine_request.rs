@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use auxot_access::KeyStatus;
 use auxot_llama::{Api, ApiPath, Peek, model_of_query};
 use auxot_protocol::HttpRequest;
 use axum::body::Body;
@@ -74,7 +75,11 @@ async fn answer(
     let fields = request.headers().clone();
     let traceparent = fields.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (body, body_bytes) = whole(shared, request).await?;
-    let peek = if path.get && body.is_empty() { Peek::default() } else { peek(&fields, &body)? };
+    // A body may take minutes. Between here and its place among the jobs nothing waits.
+    if shared.verifier.status(&key) == KeyStatus::Revoked {
+        return Err(Failure::Key(KeyRefusal::Invalid));
+    }
+    let peek = if path.get && body.is_empty() { Peek::default() } else { peek(path, &fields, &body)? };
     let Peek { model, stream, conversation, .. } = peek;
     let (model, place) = model.map_or((None, None), |model| (Some(model.name), Some(model.place)));
     let model = of_target.or(model).filter(|model| !model.trim().is_empty());
@@ -135,9 +140,8 @@ fn as_chat(
 }
 
 /// What the router must know of a body: the model, and that an engine can safely read it.
-fn peek(fields: &HeaderMap, body: &[u8]) -> Result<Peek, Failure> {
-    let kind = fields.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    if !kind.is_empty() && !kind.starts_with(b"application/json") {
+fn peek(path: &ApiPath, fields: &HeaderMap, body: &[u8]) -> Result<Peek, Failure> {
+    if path.is_form(fields) {
         // A form with a recording: the primary model gets it.
         return Ok(Peek::default());
     }

@@ -48,7 +48,10 @@ impl Inner {
         let requested = requested.to_owned();
         match self.board.resolve(&requested) {
             Resolution::Unknown => Some(Failure::UnknownModel { requested, known: self.models_for(key) }),
-            Resolution::Ambiguous(candidates) => Some(Failure::Ambiguous { requested, candidates }),
+            Resolution::Ambiguous(mut candidates) => {
+                candidates.retain(|model| self.may_use(key, model));
+                Some(Failure::Ambiguous { requested, candidates })
+            }
             Resolution::Model(model) => match self.board.other_task(&model, task) {
                 Some(tasks) => Some(Failure::OtherTask { model, task, tasks }),
                 None => self.board.failed_everywhere(&model).then_some(Failure::ModelFailed(model)),

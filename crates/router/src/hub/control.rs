@@ -59,18 +59,21 @@ impl Hub {
         self.lock().links.values().map(|link| Arc::clone(&link.key)).collect()
     }
 
-    /// Ends the links for whose key the time is over; returns the earliest end of the others.
-    pub(crate) fn end_expired_links(&self, status: impl Fn(&Key) -> KeyStatus) -> Option<Timestamp> {
+    /// Ends the links whose key is not good any more; returns the earliest end of the others. A key that was revoked while a
+    /// worker joined is found here.
+    pub(crate) fn end_links_of_bad_keys(&self, status: impl Fn(&Key) -> KeyStatus) -> Option<Timestamp> {
         let inner = self.lock();
-        let ends = inner.links.values().filter_map(|link| match status(&link.key) {
-            KeyStatus::Good { until } => until,
-            KeyStatus::Expired if link.cut.is_cancelled() => None,
-            KeyStatus::Expired => {
-                tracing::warn!(gpu_id = %link.gpu_id, "link cut: the time of its key is over");
+        let ends = inner.links.values().filter_map(|link| {
+            let reason = match status(&link.key) {
+                KeyStatus::Good { until } => return until,
+                KeyStatus::Expired => "the time of its key is over",
+                KeyStatus::Revoked => "its key is revoked",
+            };
+            if !link.cut.is_cancelled() {
+                tracing::warn!(gpu_id = %link.gpu_id, "link cut: {reason}");
                 link.cut.cancel();
-                None
             }
-            KeyStatus::Revoked => None,
+            None
         });
         ends.min()
     }

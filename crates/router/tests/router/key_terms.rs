@@ -128,6 +128,24 @@ async fn nothing_leaves_for_a_provider_that_the_key_does_not_name() {
 }
 
 #[tokio::test]
+async fn the_type_of_a_body_hides_no_model() {
+    let cloud = CloudServer::start().await;
+    let limited = Limited::new(models(&["m"]), vec![cloud.provider("far", CloudApi::OpenAi)]).await;
+    for kind in ["text/plain", "Application/JSON", "multipart/form-data; boundary=x"] {
+        let body = r#"{"model":"another","messages":[{"role":"user","content":"hi"}]}"#;
+        let post = limited.client.request("POST", "/v1/chat/completions?model=m").bearer_auth(&limited.key);
+        let answered = post.header("content-type", kind).body(body).send();
+        let answering = async {
+            let asked = cloud.request().await;
+            assert_eq!(asked.body["model"], "own", "{kind}");
+            asked.json(200, ANSWER).await;
+        };
+        let (answered, ()) = within_deadline("an answer", async { tokio::join!(answered, answering) }).await;
+        assert_eq!(answered.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_key_for_a_cloud_only_leaves_the_workers_alone() {
     let cloud = CloudServer::start().await;
     let limited = Limited::new(providers(&["far"]), vec![cloud.provider("far", CloudApi::OpenAi)]).await;

@@ -8,7 +8,7 @@ use auxot_fleet::Awaiting;
 use auxot_llama::{AnswerHead, ExchangeError, Forward, ForwardHead, Joining, OpenError, Peek};
 use auxot_protocol::{HttpRequest, ToRouter};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::jobs::engine_answer::EngineAnswer;
 use crate::jobs::job::attempts::{ATTEMPTS, LOSS_SEEN};
@@ -52,10 +52,10 @@ impl EngineCall {
         if let Some(value) = trace.and_then(|trace| trace.to_string().parse().ok()) {
             fields.insert(TRACEPARENT, value);
         }
-        let json = fields.get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
-        let peek = match json && !request.body.is_empty() {
-            true => Peek::into(&request.body).map_err(|error| bad(error.to_string()))?,
-            false => Peek::default(),
+        let is_form = parsed.path.is_some_and(|path| path.is_form(&fields));
+        let peek = match is_form || request.body.is_empty() {
+            true => Peek::default(),
+            false => Peek::into(&request.body).map_err(|error| bad(error.to_string()))?,
         };
         let joining = parsed.path.and_then(|path| Joining::of(path.path, peek.whole));
         let joined = joining.map(|joining| JoinedCall { body: joining.with_fields(&request.body), joining });
