@@ -3,12 +3,15 @@
 //! A file that is unreadable for a moment revokes nothing: good keys stay good, and other keys are neither good nor bad
 //! until the file can be read again. An editor may truncate a file before it writes it, so that a key that is missing
 //! counts as revoked only after the file has been unchanged for a moment. Lines that are added to the file count at once.
+//!
+//! Each unknown key asks for a look at the file. Looks that wait for one another share one, and a file that says nothing
+//! certain is read again only when it has changed or after a pause.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Keys;
 use super::error::FileError;
@@ -37,7 +40,16 @@ pub struct KeyStore {
     /// Held for one look-up or one change, also on the thread that carries tokens.
     current: RwLock<CurrentKeys>,
     /// Held while the file is read.
-    file: Mutex<LastReading>,
+    file: Mutex<LastLook>,
+}
+
+/// The last look at the file.
+#[derive(Debug, Default)]
+struct LastLook {
+    began: Option<Instant>,
+    /// When a look last read the file, and the file that it saw.
+    read: Option<(Instant, Option<Stamp>)>,
+    reading: LastReading,
 }
 
 /// The file as it was when it was read.
@@ -53,11 +65,17 @@ struct Stamp {
     place: (u64, u64),
     length: u64,
     changed: (i64, i64),
+    modified: (i64, i64),
 }
 
 impl Stamp {
     fn of(meta: &Metadata) -> Self {
-        Self { place: (meta.dev(), meta.ino()), length: meta.len(), changed: (meta.ctime(), meta.ctime_nsec()) }
+        Self {
+            place: (meta.dev(), meta.ino()),
+            length: meta.len(),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+        }
     }
 }
 
@@ -76,16 +94,16 @@ impl KeyStore {
     /// The file cannot be read or is not a key file.
     pub fn open(keys: Keys) -> Result<Self, FileError> {
         let mut current = CurrentKeys { certain: true, ..CurrentKeys::default() };
-        let mut last = LastReading::default();
+        let mut look = LastLook::default();
         match &keys.file {
             Some(path) => {
-                let (found, _) = read(path, &keys, &mut last)?;
+                let (found, _) = read(path, &keys, &mut look.reading)?;
                 current.apply(found);
             }
             None => keys.bare().for_each(|key| current.set.insert(Arc::new(key))),
         }
         current.version = 0;
-        Ok(Self { keys, current: RwLock::new(current), file: Mutex::new(last) })
+        Ok(Self { keys, current: RwLock::new(current), file: Mutex::new(look) })
     }
 
     /// The file of the keys.
@@ -110,21 +128,41 @@ impl KeyStore {
 
     /// Looks at the file, and reads it if it has changed. Blocks.
     pub(crate) fn look(&self) {
+        self.look_since(Instant::now());
+    }
+
+    /// A look that was asked for at this time.
+    fn look_since(&self, asked: Instant) {
         let Some(path) = &self.keys.file else { return };
         let mut last = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.began.is_some_and(|began| began >= asked) {
+            return;
+        }
+        let began = Instant::now();
+        last.began = Some(began);
         // A writer truncates a file before it writes it; on a busy machine there may be a long pause between the two.
         let found = path.metadata().ok().filter(|meta| meta.len() > 0);
-        if found.as_ref().is_some_and(|meta| last.stamp == Some(Stamp::of(meta))) {
+        let seen = found.as_ref().map(Stamp::of);
+        if seen.is_some() && seen == last.reading.stamp {
             self.current_mut().certain = true;
             return;
         }
-        match read(path, &self.keys, &mut last) {
+        let is_same = last.read.is_some_and(|(read, before)| before == seen && asked < read + SETTLED);
+        if is_same && !self.current().certain {
+            return;
+        }
+        last.read = Some((began, seen));
+        self.read_again(path, found.as_ref(), &mut last.reading);
+    }
+
+    fn read_again(&self, path: &Path, found: Option<&Metadata>, last: &mut LastReading) {
+        match read(path, &self.keys, last) {
             Ok((found @ Found::More(_), last_line)) => {
                 let mut current = self.current_mut();
                 current.apply(found);
                 current.certain = last_line != LastLine::Torn;
             }
-            Ok((all, last_line)) if last_line != LastLine::Torn && found.is_some_and(|meta| is_settled(&meta)) => {
+            Ok((all, last_line)) if last_line != LastLine::Torn && found.is_some_and(is_settled) => {
                 let mut current = self.current_mut();
                 let before = current.apply(all);
                 current.certain = true;

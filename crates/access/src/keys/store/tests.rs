@@ -145,3 +145,35 @@ fn a_last_line_without_an_end_is_a_key_until_it_is_taken_away() {
     watched.write(&one, LONG);
     assert!(is_good(&watched.keys[0]) && !is_good(&watched.keys[1]), "the line that was added is removed");
 }
+
+#[test]
+fn a_look_that_waited_shares_the_one_that_began_meanwhile() {
+    let mut watched = Watched::new(1);
+    let asked = Instant::now();
+    watched.store.look();
+    watched.keys.push(api(&watched.file, "new"));
+    watched.store.look_since(asked);
+    assert!(watched.store.current().set.find(&digest(&watched.keys[1])).is_none(), "it has looked already");
+    assert_eq!(watched.look(), (vec![true, true], true));
+}
+
+#[test]
+fn a_file_that_says_nothing_certain_is_read_again_after_a_pause_or_a_change() {
+    let watched = Watched::new(1);
+    let text = watched.text();
+    let last_read = || watched.store.file.lock().unwrap().read.unwrap().0;
+    let missing = || fs::remove_file(watched.file.path()).unwrap();
+    let torn = || watched.write(&format!("{text}{{\"name\":\"ha"), LONG);
+    let malformed = || watched.write("{\n", LONG);
+    for change in [&torn as &dyn Fn(), &malformed, &missing] {
+        change();
+        assert_eq!(watched.look(), (vec![true], false), "it has changed");
+        let read = last_read();
+        watched.store.look_since(read + SETTLED / 2);
+        assert_eq!(last_read(), read);
+        watched.store.look_since(read + SETTLED);
+        assert!(last_read() > read);
+    }
+    watched.write(&text, LONG);
+    assert_eq!(watched.look(), (vec![true], true), "it is back");
+}
