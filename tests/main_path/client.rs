@@ -8,7 +8,10 @@ use crate::chain::{Chain, DEADLINE};
 
 /// One streamed request; dropping it closes the connection, as a client that leaves does.
 pub(crate) struct Stream {
-    lines: BufReader<TcpStream>,
+    socket: BufReader<TcpStream>,
+    is_in_body: bool,
+    /// What is read of the body and not yet taken.
+    text: Vec<u8>,
 }
 
 /// How a stream went.
@@ -34,24 +37,46 @@ impl Stream {
             body.len()
         );
         socket.write_all(request.as_bytes()).await.unwrap();
-        Stream { lines: BufReader::new(socket) }
+        Stream { socket: BufReader::new(socket), is_in_body: false, text: Vec::new() }
     }
 
     /// The next event, or `None` at the end of the stream.
     pub(crate) async fn event(&mut self) -> Option<Value> {
         loop {
-            let mut line = String::new();
-            let read = tokio::time::timeout(DEADLINE, self.lines.read_line(&mut line)).await;
-            if read.expect("a line in time").unwrap() == 0 {
-                return None;
-            }
-            match line.trim().strip_prefix("data: ") {
+            let Some(end) = self.text.iter().position(|byte| *byte == b'\n') else {
+                let read = tokio::time::timeout(DEADLINE, self.read_chunk()).await;
+                read.expect("a chunk in time")?;
+                continue;
+            };
+            let line: Vec<u8> = self.text.drain(..=end).collect();
+            match std::str::from_utf8(&line).unwrap().trim().strip_prefix("data: ") {
                 Some("[DONE]") => return None,
                 Some(data) => return Some(serde_json::from_str(data).unwrap()),
-                // Heads, chunk sizes and blank lines.
+                // Blank lines and comments.
                 None => {}
             }
         }
+    }
+
+    /// Reads a chunk of the body: an event may lie in two of them. `None` at the end, and for an answer that is no stream.
+    async fn read_chunk(&mut self) -> Option<()> {
+        let mut line = String::new();
+        while !self.is_in_body {
+            line.clear();
+            if self.socket.read_line(&mut line).await.unwrap() == 0
+                || line.to_ascii_lowercase().starts_with("content-length")
+            {
+                return None;
+            }
+            self.is_in_body = line == "\r\n";
+        }
+        line.clear();
+        self.socket.read_line(&mut line).await.unwrap();
+        let length = usize::from_str_radix(line.trim(), 16).ok().filter(|length| *length > 0)?;
+        let mut chunk = vec![0; length + 2];
+        self.socket.read_exact(&mut chunk).await.ok()?;
+        self.text.extend_from_slice(&chunk[..length]);
+        Some(())
     }
 
     /// Waits for the first piece of text.

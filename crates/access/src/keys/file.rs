@@ -125,6 +125,7 @@ impl KeyFile {
     /// # Errors
     /// There are none, or the file cannot be read or written; the file is then unchanged.
     pub fn revoke(&self, name: &str) -> Result<usize, FileError> {
+        self.expect_file()?;
         self.change(|content| {
             let keys = content.keys.iter().filter(|key| *key.name == *name);
             let lines: Vec<Line> = keys.map(|key| Line::Revoked(key.clone(), now())).collect();
@@ -138,6 +139,7 @@ impl KeyFile {
     /// # Errors
     /// There are none, a time has no date, or the file cannot be read or written; the file is then unchanged.
     pub fn rotate(&self, name: &str, keep_old_for: Duration) -> Result<CreatedKeys, FileError> {
+        self.expect_file()?;
         let mut created = CreatedKeys::default();
         let now = now();
         let no_date = |_| FileError::Time { name: name.to_owned() };
@@ -180,6 +182,12 @@ impl KeyFile {
 
     fn unknown(&self, verb: &'static str, name: &str) -> FileError {
         FileError::Unknown { verb, name: name.to_owned(), path: self.path.clone() }
+    }
+
+    /// A command about keys that are there makes neither a file nor its folder.
+    fn expect_file(&self) -> Result<(), FileError> {
+        let path = target(&self.path);
+        if path.exists() { Ok(()) } else { Err(FileError::Missing { path }) }
     }
 
     /// Adds lines to the file, which is created when missing, under its lock; returns how many.

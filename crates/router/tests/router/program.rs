@@ -78,6 +78,7 @@ fn unusable_arguments_exit_with_64_and_a_reason() {
         assert_eq!(output.status.code(), Some(64), "{arguments:?}: {message}");
         assert!(message.contains(word), "{message}");
     }
+    assert!(!Path::new("/nonexistent").exists(), "a command that fails makes a folder");
     let version = text(&run(&["--version"]).stdout);
     assert!(version.starts_with(concat!("auxot-router ", env!("CARGO_PKG_VERSION"))), "{version}");
     let help = run(&["--help"]);
