@@ -9,22 +9,15 @@ use anyhow::Context;
 use auxot_tests::{Scratch, binaries, leftovers};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{Child, Command};
-use tokio::task::JoinSet;
 
 use crate::figure::Figure;
-use crate::gateway::{connect, exchange, request_with_key};
+use crate::gateway::{
+    REQUESTS, ROUNDS, STREAM, STREAMS, TOKENS, WARM, all_streams, connect, exchange, request_with_key,
+};
 use crate::rig::{DEADLINE, walk};
 use crate::router::Router;
 use crate::samples::Samples;
 use crate::usage::cpu_time;
-
-/// Requests on kept connections, one of each way after the other; the first ones warm caches and are not counted.
-const REQUESTS: usize = 2_000;
-const WARM: usize = 50;
-const ROUNDS: usize = 5;
-const STREAMS: usize = 32;
-const TOKENS: usize = 12_000;
-const STREAM: &str = r#","stream":true"#;
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     let chain = Chain::start(&binaries::program("auxot-router"), &binaries::program("auxot-worker")).await?;
@@ -102,15 +95,8 @@ impl Chain {
 
     /// The processor time of an event of unpaced streams, in microseconds.
     async fn round(&self) -> anyhow::Result<f64> {
-        let (before, mut streams) = (self.cpu()?, JoinSet::new());
-        for _ in 0..STREAMS {
-            let (mut stream, request) =
-                (self.connect().await?, self.request(&format!("--tokens {TOKENS} --write-each")));
-            streams.spawn(async move { exchange(&mut stream, &request).await });
-        }
-        while let Some(ended) = streams.join_next().await {
-            ended??;
-        }
+        let (before, request) = (self.cpu()?, self.request(&format!("--tokens {TOKENS} --write-each")));
+        all_streams(self.router.address, &request).await?;
         Ok(self.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / (STREAMS * TOKENS) as f64)
     }
 }

@@ -23,17 +23,17 @@ use crate::usage::{cpu_time, resident_mib};
 use nginx::Nginx;
 
 /// Requests on kept connections, one of each way after the other.
-const REQUESTS: usize = 2_000;
+pub(crate) const REQUESTS: usize = 2_000;
 /// The first ones warm caches and are not counted.
-const WARM: usize = 50;
-const ROUNDS: usize = 5;
-const STREAMS: usize = 32;
-const TOKENS: usize = 12_000;
+pub(crate) const WARM: usize = 50;
+pub(crate) const ROUNDS: usize = 5;
+pub(crate) const STREAMS: usize = 32;
+pub(crate) const TOKENS: usize = 12_000;
 const SLOW: usize = 200;
 /// How long a slow stream is left alone, until all buffers on its way are full.
 const FILLED: Duration = Duration::from_secs(3);
 
-const STREAM: &str = r#","stream":true"#;
+pub(crate) const STREAM: &str = r#","stream":true"#;
 /// Memory that slow streams have used is given back within this time, but for this much.
 const GIVEN_BACK_TO: f64 = 0.5;
 const GIVEN_BACK: Duration = Duration::from_secs(10);
@@ -120,14 +120,7 @@ async fn unpaced(rig: &Rig, gateway: SocketAddr) -> anyhow::Result<Vec<Figure>> 
     let events = (STREAMS * TOKENS) as f64;
     for round in 0..=ROUNDS {
         let (before, begun) = (cpu_time(rig.pid())?, Instant::now());
-        let mut streams = JoinSet::new();
-        for _ in 0..STREAMS {
-            let (mut stream, request) = (connect(gateway).await?, request.clone());
-            streams.spawn(async move { exchange(&mut stream, &request).await });
-        }
-        while let Some(ended) = streams.join_next().await {
-            ended??;
-        }
+        all_streams(gateway, &request).await?;
         let used = cpu_time(rig.pid())?.saturating_sub(before);
         if round > 0 {
             cost.push(used.as_secs_f64() * 1e6 / events);
@@ -138,6 +131,19 @@ async fn unpaced(rig: &Rig, gateway: SocketAddr) -> anyhow::Result<Vec<Figure>> 
         Figure::at_most("gateway: 32 unpaced streams: CPU per event", "µs", cost.median(), 1.0),
         Figure::at_least("  events per second", "/s", rate.median(), 640_000.0),
     ])
+}
+
+/// Sends a request on so many new connections at once, and reads all answers.
+pub(crate) async fn all_streams(address: SocketAddr, request: &[u8]) -> anyhow::Result<()> {
+    let mut streams = JoinSet::new();
+    for _ in 0..STREAMS {
+        let (mut stream, request) = (connect(address).await?, request.to_vec());
+        streams.spawn(async move { exchange(&mut stream, &request).await });
+    }
+    while let Some(ended) = streams.join_next().await {
+        ended??;
+    }
+    Ok(())
 }
 
 /// The memory of a stream whose client reads nothing, and what is left of it when the clients have gone.

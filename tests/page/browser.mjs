@@ -3,6 +3,7 @@
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { chromium } from "playwright-core";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"];
@@ -12,6 +13,24 @@ export const faults = [];
 export function check(holds, what) {
   console.log(`${holds ? "ok  " : "FAIL"} ${what}`);
   if (!holds) faults.push(what);
+}
+
+// A new browser with one tab: what the tab says as errors and warnings, and the bytes of each file that it loads. `answer` is
+// what it does with a dialog.
+export async function open(answer) {
+  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+  const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, colorScheme: "light", bypassCSP: false });
+  const page = await context.newPage();
+  const said = [];
+  const loaded = new Map();
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
+  page.on("pageerror", (error) => said.push(String(error)));
+  page.on("requestfinished", async (request) => {
+    if (request.url().includes("/v1/") || request.url().includes("/session")) return;
+    loaded.set(request.url(), (await request.sizes()).responseBodySize);
+  });
+  page.on("dialog", answer);
+  return { browser, context, page, said, loaded };
 }
 
 async function accessible(page, what) {

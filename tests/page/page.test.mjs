@@ -3,26 +3,14 @@
 // keyboard; widths from 320 px to 4K, light and dark; what the browser loads and says. Screenshots go to FOLDER.
 
 import { readFileSync } from "node:fs";
-import { chromium } from "playwright-core";
-import { check, faults, reached, sizes } from "./browser.mjs";
+import { check, faults, open, reached, sizes } from "./browser.mjs";
 
 const [link, folder, pid] = process.argv.slice(2);
 const WAIT = 60_000;
 const MOST_BYTES = 100 * 1024;
 const MOST_PAINT_MS = 150;
 
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
-const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, colorScheme: "light", bypassCSP: false });
-const page = await context.newPage();
-const said = [];
-const loaded = new Map();
-page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
-page.on("pageerror", (error) => said.push(String(error)));
-page.on("requestfinished", async (request) => {
-  if (request.url().includes("/v1/") || request.url().includes("/session")) return;
-  loaded.set(request.url(), (await request.sizes()).responseBodySize);
-});
-page.on("dialog", (dialog) => dialog.dismiss());
+const { browser, context, page, said, loaded } = await open((dialog) => dialog.dismiss());
 
 await page.goto(link, { waitUntil: "load" });
 await page.locator(".model").first().waitFor({ timeout: WAIT });

@@ -3,26 +3,14 @@
 // that is created, shown once and revoked; accessibility by axe; the keyboard; widths from 320 px to 4K, light and dark; what
 // the browser loads and says. Screenshots go to FOLDER.
 
-import { chromium } from "playwright-core";
-import { check, faults, reached, sizes } from "./browser.mjs";
+import { check, faults, open, reached, sizes } from "./browser.mjs";
 
 const [link, folder] = process.argv.slice(2);
 const WAIT = 60_000;
 const MOST_BYTES = 100 * 1024;
 
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
-const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, colorScheme: "light", bypassCSP: false });
-const page = await context.newPage();
-const said = [];
-const loaded = new Map();
-page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
-page.on("pageerror", (error) => said.push(String(error)));
-page.on("requestfinished", async (request) => {
-  if (request.url().includes("/v1/") || request.url().includes("/session")) return;
-  loaded.set(request.url(), (await request.sizes()).responseBodySize);
-});
 let answers = true;
-page.on("dialog", (dialog) => (answers ? dialog.accept() : dialog.dismiss()));
+const { browser, context, page, said, loaded } = await open((dialog) => (answers ? dialog.accept() : dialog.dismiss()));
 
 await page.goto(link, { waitUntil: "load" });
 const worker = page.locator(".worker").first();

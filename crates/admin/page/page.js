@@ -1,14 +1,14 @@
-// The page of a worker: asks for its state every two seconds while it is visible, and follows its events.
+// The page of a worker: shows its state, and follows its events.
 
-import { read, Refused, send, signIn } from "./api.js";
+import { read, send } from "./api.js";
 import * as chat from "./chat.js";
 import { showDevices } from "./devices.js";
 import { ofModel, showModels, showNames } from "./models.js";
 import { points } from "./plots.js";
+import { poll } from "./poll.js";
 import { byId, clock, duration, make, seconds, show, words } from "./text.js";
 import { beginTheme } from "./theme.js";
 
-const INTERVAL = 2000;
 const SHOWN_EVENTS = 200;
 const SHOWN_JOBS = 60;
 const SHOWN_LINES = 1000;
@@ -198,30 +198,13 @@ function begin() {
   chat.begin();
 }
 
-async function run() {
-  begin();
-  try {
-    await signIn();
-  } catch (error) {
-    byId("link").textContent = "not signed in";
-    note(error instanceof Refused ? "This page opens by a link that is good once: auxot-worker page prints one." : error.message);
-    return;
-  }
-  followEvents();
-  readOthers().catch((error) => note(error.message));
-  for (;;) {
-    if (!document.hidden) {
-      try {
-        await refresh();
-      } catch (error) {
-        const gone = !(error instanceof Refused);
-        byId("link").className = "pill bad";
-        byId("link").textContent = gone ? "no worker answers" : "not signed in";
-        note(gone ? "The worker does not answer; this page goes on as soon as it does." : `${error.message}: auxot-worker page prints a new link.`);
-      }
-    }
-    await new Promise((resolve) => setTimeout(resolve, INTERVAL));
-  }
-}
-
-run();
+begin();
+poll({
+  noun: "worker",
+  program: "auxot-worker",
+  refresh,
+  begin: () => {
+    followEvents();
+    readOthers().catch((error) => note(error.message));
+  },
+});

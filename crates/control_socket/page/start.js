@@ -1,4 +1,4 @@
-// Before the first frame only the theme is set; the script of the page comes after that frame, which is shown the sooner.
+// Sets the theme before the first frame, and loads the page's script after it: the frame is then shown earlier.
 
 document.documentElement.className = localStorage.getItem("theme") ?? "";
 requestAnimationFrame(() => setTimeout(() => import("./page.js")));

@@ -57,6 +57,14 @@ pub fn make(path: &Path) -> Result<(), PrivateFolderError> {
         Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
         Err(fault) => return Err(io_fault("create", path)(fault)),
     }
+    check(path)
+}
+
+/// Checks that an existing folder is one that only our user can enter. Blocks.
+///
+/// # Errors
+/// It is none, or other users can enter it.
+pub fn check(path: &Path) -> Result<(), PrivateFolderError> {
     // Without following links: in /tmp another user can have made one.
     let meta = path.symlink_metadata().map_err(io_fault("inspect", path))?;
     let reason = if !meta.is_dir() {

@@ -82,9 +82,10 @@ pub struct NamesReport {
 
 /// The state of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ModelState {
-    /// On disk, no process.
+    /// On disk, no process; a job loads it.
     Stopped,
     /// Its process loads.
     Starting,

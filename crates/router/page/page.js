@@ -1,12 +1,11 @@
-// The page of a router: asks for its state every two seconds while it is visible.
+// The page of a router.
 
-import { read, Refused, signIn } from "./api.js";
+import { read } from "./api.js";
 import { beginKeys, showKeys } from "./keys.js";
+import { poll } from "./poll.js";
 import { byId, duration, make, seconds } from "./text.js";
 import { beginTheme } from "./theme.js";
 import { showProviders, showWorkers } from "./workers.js";
-
-const INTERVAL = 2000;
 
 const note = (text) => (byId("notice").textContent = text);
 
@@ -54,29 +53,6 @@ async function refresh() {
   document.querySelector("main").classList.remove("waiting");
 }
 
-async function run() {
-  beginTheme();
-  beginKeys(act);
-  try {
-    await signIn();
-  } catch (error) {
-    byId("link").textContent = "not signed in";
-    note(error instanceof Refused ? "This page opens by a link that is good once: auxot-router page prints one." : error.message);
-    return;
-  }
-  for (;;) {
-    if (!document.hidden) {
-      try {
-        await refresh();
-      } catch (error) {
-        const gone = !(error instanceof Refused);
-        byId("link").className = "pill bad";
-        byId("link").textContent = gone ? "no router answers" : "not signed in";
-        note(gone ? "The router does not answer; this page goes on as soon as it does." : `${error.message}: auxot-router page prints a new link.`);
-      }
-    }
-    await new Promise((resolve) => setTimeout(resolve, INTERVAL));
-  }
-}
-
-run();
+beginTheme();
+beginKeys(act);
+poll({ noun: "router", program: "auxot-router", refresh });

@@ -36,8 +36,9 @@ pub(crate) use entry::{AsChat, ChatJob, JobEntry, RequestedJob, WORKERS, WholeRe
 pub(crate) use link_handle::{LinkHandle, Outgoing};
 pub(crate) use link_report::LinkReport;
 use providers::cascade;
-pub(crate) use providers::{BreakerState, ChatUse, ProviderForm, ProviderHandle, ProviderJob, ProviderLimit};
-pub(crate) use recent_times::{Percentiles, RecentTimes, TimeFigures};
+pub use providers::{BreakerState, ProviderKind};
+pub(crate) use providers::{ChatUse, ProviderForm, ProviderHandle, ProviderJob, ProviderLimit};
+pub use recent_times::Times;
 pub(crate) use snapshot::{HubSnapshot, ProviderSnapshot, WorkerSnapshot};
 
 #[derive(Debug)]

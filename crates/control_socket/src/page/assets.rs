@@ -18,6 +18,7 @@ pub const COMMON_ASSETS: &[Asset] = &[
     Asset::style("/page.css", include_str!("../../page/page.css")),
     Asset::script("/start.js", include_str!("../../page/start.js")),
     Asset::script("/api.js", include_str!("../../page/api.js")),
+    Asset::script("/poll.js", include_str!("../../page/poll.js")),
     Asset::script("/text.js", include_str!("../../page/text.js")),
     Asset::script("/theme.js", include_str!("../../page/theme.js")),
     Asset::picture("/icon.svg", include_str!("../../page/icon.svg")),
@@ -112,6 +113,7 @@ mod tests {
         ] {
             assert!(faults.iter().any(|fault| fault == expected), "{expected}: {faults:?}");
         }
-        assert_eq!(page_faults(&[Asset::page("<p id=\"theme\">"), Asset::script("/page.js", "")]), [""; 0]);
+        let whole = Asset::page("<p id=\"theme\"><p id=\"link\"><p id=\"notice\">");
+        assert_eq!(page_faults(&[whole, Asset::script("/page.js", "")]), [""; 0]);
     }
 }

@@ -11,4 +11,4 @@ pub use auxot_control_socket::{Failure, PageLink, PageToken};
 pub use keys::{CreatedKey, KeyStatus, KeyUse, Keys, NewKey, Revoked};
 pub use providers::{Breaker, ProviderKind, ProviderStatus, Providers};
 pub use status::{QueueStatus, RouterStatus, Status};
-pub use workers::{DeviceStatus, Health, ModelState, ModelStatus, Percentiles, Times, WorkerStatus, Workers};
+pub use workers::{DeviceStatus, Health, ModelState, ModelStatus, Times, WorkerStatus, Workers};

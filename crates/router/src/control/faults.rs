@@ -138,20 +138,7 @@ mod tests {
     }
 
     fn model(name: &str, state: ModelState) -> ModelStatus {
-        ModelStatus {
-            name: name.into(),
-            state: Some(state),
-            capabilities: vec![],
-            slots_used: 0,
-            slots: None,
-            queued: 0,
-            ctx_size: None,
-            memory_bytes: None,
-            tokens_per_second: None,
-            load_seconds: None,
-            load_evicts: None,
-            restarts: 0,
-        }
+        ModelStatus { name: name.into(), state: Some(state), ..ModelStatus::default() }
     }
 
     /// The only fault after a change of a state without faults.

@@ -4,13 +4,12 @@
 //! removes: nothing listens on it.
 
 use std::ffi::OsString;
-use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use auxot_control_socket::ControlSocket;
-use auxot_private_folder::{PrivateFolderError, make, open};
+use auxot_private_folder::{PrivateFolderError, check, make, open};
 use nix::unistd::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -58,8 +57,7 @@ pub(super) fn trusted_sockets_in(folder: &Path) -> Vec<PathBuf> {
 fn is_trusted(folder: &Path) -> bool {
     let all_users_can_make_it =
         folder.parent().and_then(|parent| parent.metadata().ok()).is_some_and(|m| m.mode() & 0o002 != 0);
-    let is_private = |m: Metadata| m.is_dir() && m.uid() == geteuid().as_raw() && m.mode() & 0o077 == 0;
-    !all_users_can_make_it || folder.symlink_metadata().is_ok_and(is_private)
+    !all_users_can_make_it || check(folder).is_ok()
 }
 
 /// The sockets in a folder; some may be of routers that are gone.

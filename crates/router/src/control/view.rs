@@ -4,15 +4,12 @@ use std::time::Instant;
 
 use auxot_access::LastUses;
 use auxot_access::keys::{Key, KeyKind, KeyTerms};
-use auxot_protocol::{DeviceReport, ModelReport, ModelState as ReportedState};
+use auxot_protocol::{DeviceReport, ModelReport};
 use jiff::Timestamp;
 
-use super::api::{
-    Breaker, DeviceStatus, Health, KeyStatus, KeyUse, ModelState, ModelStatus, Percentiles, ProviderKind,
-    ProviderStatus, QueueStatus, Times, WorkerStatus,
-};
+use super::api::{DeviceStatus, Health, KeyStatus, KeyUse, ModelStatus, ProviderStatus, QueueStatus, WorkerStatus};
 use crate::board::WorkerView;
-use crate::hub::{self, BreakerState, HubSnapshot, ProviderSnapshot, RecentTimes, TimeFigures, WorkerSnapshot};
+use crate::hub::{HubSnapshot, ProviderSnapshot, WorkerSnapshot};
 use crate::log_text::log_text;
 
 /// The time of a snapshot, by each of the clocks.
@@ -60,7 +57,7 @@ pub(super) fn worker(worker: &WorkerSnapshot, now: Moment) -> WorkerStatus {
         models: models(view),
         slots_used: view.jobs.len(),
         slots: view.slots,
-        times: times(&report.times, now.jobs),
+        times: report.times.figures(now.jobs),
         unmet: report.unmet.iter().map(|sentence| log_text(sentence)).collect(),
     }
 }
@@ -96,15 +93,7 @@ fn models(view: &WorkerView) -> Vec<ModelStatus> {
 fn model(report: &ModelReport, slots_used: usize) -> ModelStatus {
     ModelStatus {
         name: report.name.clone(),
-        state: Some(match report.state {
-            ReportedState::Stopped => ModelState::Stopped,
-            ReportedState::Starting => ModelState::Starting,
-            ReportedState::Ready => ModelState::Ready,
-            ReportedState::Draining => ModelState::Draining,
-            ReportedState::Stopping => ModelState::Stopping,
-            ReportedState::BackingOff => ModelState::BackingOff,
-            ReportedState::Failed => ModelState::Failed,
-        }),
+        state: Some(report.state),
         capabilities: report.capabilities.iter().map(|capability| log_text(capability)).collect(),
         slots_used,
         slots: report.slots,
@@ -121,41 +110,23 @@ fn model(report: &ModelReport, slots_used: usize) -> ModelStatus {
 fn unreported(name: &str, view: &WorkerView) -> ModelStatus {
     ModelStatus {
         name: name.to_owned(),
-        state: None,
-        capabilities: Vec::new(),
         slots_used: view.jobs.len(),
         slots: Some(view.slots),
-        queued: 0,
-        ctx_size: None,
-        memory_bytes: None,
-        tokens_per_second: None,
-        load_seconds: None,
-        load_evicts: None,
-        restarts: 0,
+        ..ModelStatus::default()
     }
 }
 
 pub(super) fn provider(provider: &ProviderSnapshot, now: Moment) -> ProviderStatus {
     ProviderStatus {
         name: provider.name.to_string(),
-        kind: if provider.is_program { ProviderKind::Cli } else { ProviderKind::Cloud },
+        kind: provider.kind,
         models: provider.models.clone(),
-        breaker: match provider.breaker {
-            BreakerState::Closed => Breaker::Closed,
-            BreakerState::Open => Breaker::Open,
-            BreakerState::HalfOpen => Breaker::HalfOpen,
-        },
+        breaker: provider.breaker,
         reopens_seconds: provider.reopens_in.map(|time| time.as_secs_f64()),
         last_refusal: provider.last_refusal.map(str::to_owned),
         jobs: provider.jobs,
-        times: times(&provider.times, now.jobs),
+        times: provider.times.figures(now.jobs),
     }
-}
-
-fn times(times: &RecentTimes, now: Instant) -> Times {
-    let TimeFigures { jobs, first_byte, total } = times.figures(now);
-    let percentiles = |of: hub::Percentiles| Percentiles { p50: of.p50, p95: of.p95, p99: of.p99 };
-    Times { jobs, first_byte: percentiles(first_byte), total: percentiles(total) }
 }
 
 pub(super) fn key(key: &Key, snapshot: &HubSnapshot, uses: &LastUses, now: Moment) -> KeyStatus {

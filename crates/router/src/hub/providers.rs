@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use auxot_access::keys::Key;
 use auxot_protocol::{Capabilities, Complete};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -36,9 +38,21 @@ pub(crate) struct ProviderHandle {
     pub(super) times: RecentTimes,
 }
 
-/// The state of a provider's circuit breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BreakerState {
+/// What a provider is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderKind {
+    /// A program that runs once for each request.
+    Cli,
+    /// A server with an API of a cloud.
+    Cloud,
+}
+
+/// The state of a circuit breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Breaker")]
+pub enum BreakerState {
     /// The provider gets requests.
     Closed,
     /// It gets none.

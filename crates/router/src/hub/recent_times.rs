@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// Jobs that are remembered.
 const MOST: usize = 128;
 /// Older jobs do not count.
@@ -21,20 +24,26 @@ struct JobTimes {
     total: f32,
 }
 
-/// Figures of the completed jobs of the last minutes, in seconds; without a measurement they are absent.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct TimeFigures {
-    pub(crate) jobs: usize,
-    pub(crate) first_byte: Percentiles,
-    pub(crate) total: Percentiles,
+/// Times that the router has measured of the completed jobs of the last five minutes, of the newest 128 at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Times {
+    /// Their number.
+    pub jobs: usize,
+    /// Seconds from a request to the first byte of its answer.
+    pub first_byte: Percentiles,
+    /// Seconds from a request to the end of its answer.
+    pub total: Percentiles,
 }
 
-/// Three of a set of numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Percentiles {
-    pub(crate) p50: Option<f64>,
-    pub(crate) p95: Option<f64>,
-    pub(crate) p99: Option<f64>,
+/// Percentiles by the nearest rank; absent without a measurement.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: Option<f64>,
+    /// 95 of 100 are no larger.
+    pub p95: Option<f64>,
+    /// 99 of 100 are no larger.
+    pub p99: Option<f64>,
 }
 
 impl RecentTimes {
@@ -52,9 +61,9 @@ impl RecentTimes {
     }
 
     /// The figures at this time.
-    pub(crate) fn figures(&self, now: Instant) -> TimeFigures {
+    pub(crate) fn figures(&self, now: Instant) -> Times {
         let recent = || self.0.iter().filter(|job| now.saturating_duration_since(job.ended) <= WINDOW);
-        TimeFigures {
+        Times {
             jobs: recent().count(),
             first_byte: Percentiles::of(recent().filter_map(|job| job.first_byte).collect()),
             total: Percentiles::of(recent().map(|job| job.total).collect()),

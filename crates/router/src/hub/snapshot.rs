@@ -7,7 +7,7 @@ use auxot_access::keys::Key;
 use tokio::time::Instant;
 
 use super::link_report::LinkReport;
-use super::providers::BreakerState;
+use super::providers::{BreakerState, ProviderKind};
 use super::recent_times::RecentTimes;
 use super::{Hub, ProviderForm, ProviderHandle};
 use crate::board::{ProviderId, WorkerId, WorkerView};
@@ -39,7 +39,7 @@ pub(crate) struct WorkerSnapshot {
 #[derive(Debug)]
 pub(crate) struct ProviderSnapshot {
     pub(crate) name: Arc<str>,
-    pub(crate) is_program: bool,
+    pub(crate) kind: ProviderKind,
     pub(crate) models: Vec<String>,
     pub(crate) breaker: BreakerState,
     /// Time until its circuit breaker lets a trial through.
@@ -81,7 +81,10 @@ impl ProviderHandle {
     fn snapshot(&self, jobs: u32) -> ProviderSnapshot {
         ProviderSnapshot {
             name: self.name.clone(),
-            is_program: matches!(self.form, ProviderForm::Chat),
+            kind: match self.form {
+                ProviderForm::Chat => ProviderKind::Cli,
+                ProviderForm::Whole(_) => ProviderKind::Cloud,
+            },
             models: self.models().map(str::to_owned).collect(),
             breaker: self.breaker,
             reopens_in: self.closed_until.map(|until| until.saturating_duration_since(Instant::now())),

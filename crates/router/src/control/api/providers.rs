@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::workers::Times;
+pub use crate::hub::{BreakerState as Breaker, ProviderKind};
 
 /// All providers beside the workers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,26 +32,4 @@ pub struct ProviderStatus {
     pub jobs: u32,
     /// Times of its jobs.
     pub times: Times,
-}
-
-/// What a provider is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ProviderKind {
-    /// A program that runs once for each request.
-    Cli,
-    /// A server with an API of a cloud.
-    Cloud,
-}
-
-/// The state of a circuit breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Breaker {
-    /// The provider gets requests.
-    Closed,
-    /// It gets none.
-    Open,
-    /// It gets one as a trial.
-    HalfOpen,
 }

@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::hub::Times;
+pub use auxot_protocol::ModelState;
+
 /// All workers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Workers {
@@ -71,7 +74,7 @@ pub struct DeviceStatus {
 }
 
 /// A model of a worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelStatus {
     /// Its name.
     pub name: String,
@@ -97,46 +100,4 @@ pub struct ModelStatus {
     pub load_evicts: Option<bool>,
     /// Restarts of its engine.
     pub restarts: u64,
-}
-
-/// The state of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ModelState {
-    /// On disk; a job loads it.
-    Stopped,
-    /// Its process loads.
-    Starting,
-    /// It takes jobs.
-    Ready,
-    /// It finishes its jobs and takes no new ones.
-    Draining,
-    /// Its process is being stopped.
-    Stopping,
-    /// It crashed and will be started again.
-    BackingOff,
-    /// It has failed; an operator or a changed file starts it again.
-    Failed,
-}
-
-/// Times that the router has measured of the completed jobs of the last five minutes, of the newest 128 at most.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Times {
-    /// Their number.
-    pub jobs: usize,
-    /// Seconds from a request to the first byte of its answer.
-    pub first_byte: Percentiles,
-    /// Seconds from a request to the end of its answer.
-    pub total: Percentiles,
-}
-
-/// Percentiles by the nearest rank; absent without a measurement.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Percentiles {
-    /// The median.
-    pub p50: Option<f64>,
-    /// 95 of 100 are no larger.
-    pub p95: Option<f64>,
-    /// 99 of 100 are no larger.
-    pub p99: Option<f64>,
 }
