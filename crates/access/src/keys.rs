@@ -37,7 +37,6 @@ pub(crate) use hash::{KeyDigest, KeyHash, digest};
 pub use key::{Key, KeyId, KeyKind};
 pub(crate) use phc::verify;
 pub use phc::{HashError, cheap_hash, is_readable};
-pub(crate) use set::slow_hash;
 pub use store::KeyStore;
 pub(crate) use store::{CurrentKeys, SETTLED};
 pub use terms::{KeyTerms, WORKERS};

@@ -162,8 +162,7 @@ impl Verifier {
             return Ok(verdict);
         }
         let key = key.to_owned();
-        let is_hash_of =
-            move |stored: &Arc<Key>| keys::slow_hash(stored).is_some_and(|slow| keys::verify(&key, &slow.phc));
+        let is_hash_of = move |stored: &Arc<Key>| stored.slow_hash().is_some_and(|slow| keys::verify(&key, &slow.phc));
         let checked = tokio::task::spawn_blocking(move || candidates.into_iter().find(is_hash_of));
         // A check that fails to run gives no verdict.
         verdict(checked.await.map_err(|_| CheckUnavailable::Unreadable)?)
@@ -189,6 +188,13 @@ impl Verifier {
             CachedVerdict::Bad(version) => *version == current.version,
         });
         KeysState { version: current.version, look_again: (!current.certain).then_some(keys::SETTLED) }
+    }
+
+    /// The newest keys of the file, at most so many, in the order of the file; and the number of its other keys. Those of
+    /// the environment are not among them.
+    pub async fn newest(&self, most: usize) -> (Vec<Arc<Key>>, usize) {
+        self.look().await;
+        self.keys.newest(most)
     }
 
     /// When each key was last used.

@@ -7,7 +7,6 @@ pub mod client;
 mod faults;
 mod folder;
 mod handlers;
-mod key_list;
 mod mcp;
 mod operations;
 mod page;
@@ -26,7 +25,6 @@ use crate::config::ControlConfig;
 use crate::shared::RouterState;
 pub(crate) use folder::default_folder;
 use handlers::ControlState;
-use key_list::KeyList;
 pub use mcp::{RouterTools, mcp_server};
 use operations::{LONGEST_BODY, all_routes, common_routes};
 
@@ -68,8 +66,7 @@ impl ControlServer {
     /// Serves until `ends`.
     pub(crate) async fn serve(self, router: Arc<RouterState>, address: SocketAddr, ends: CancellationToken) {
         let (page, access) = PageServer::new(&NAMES, self.page_port);
-        let keys = Arc::new(KeyList::new(router.config.keys.file.clone()));
-        let state = ControlState { router, address: address.to_string().into(), keys, page: access };
+        let state = ControlState { router, address: address.to_string().into(), page: access };
         let page_routes = || PageRoutes {
             guarded: common_routes(&state)
                 .route_service("/mcp", RouterTools::At(self.path.clone()).into_server().into_http()),

@@ -4,20 +4,20 @@
 //! file of an earlier version, the whole file is written anew beside the old one and moved over it. One that cannot be
 //! replaced, such as a file that is mounted alone, still takes changes at its end. A lock serialises changes.
 
-use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::error::FileError;
-use super::hash::KeyHash;
 use super::key::{Key, KeyKind};
 use super::line::{self, Line};
 use super::reader::{Form, LastLine, Part, Reader};
+use super::set::KeySet;
 use super::terms::KeyTerms;
 use super::text::{self, NewText};
 
@@ -59,8 +59,7 @@ pub struct KeyFile {
 /// The content of a file.
 #[derive(Debug, Default)]
 struct Content {
-    /// In the order in which they were made.
-    keys: Vec<Key>,
+    keys: KeySet,
     comments: Vec<String>,
     lines: usize,
     is_appendable: bool,
@@ -91,7 +90,7 @@ impl KeyFile {
     /// # Errors
     /// The file cannot be read, can be written by other users, or is not a key file.
     pub fn list(&self) -> Result<Vec<Key>, FileError> {
-        Ok(Content::read(&self.path)?.keys)
+        Ok(Content::read(&self.path)?.keys.into_iter().map(Arc::unwrap_or_clone).collect())
     }
 
     /// Creates keys called `name` and adds their hashes to the file, which is created when missing.
@@ -128,7 +127,7 @@ impl KeyFile {
         self.expect_file()?;
         self.change(|content| {
             let keys = content.keys.iter().filter(|key| *key.name == *name);
-            let lines: Vec<Line> = keys.map(|key| Line::Revoked(key.clone(), now())).collect();
+            let lines: Vec<Line> = keys.map(|key| Line::Revoked((**key).clone(), now())).collect();
             if lines.is_empty() { Err(self.unknown("revoke", name)) } else { Ok(lines) }
         })
     }
@@ -153,8 +152,8 @@ impl KeyFile {
                 let expires = lasts.map(|lasts| now.checked_add(lasts)).transpose().map_err(no_date)?;
                 lines.push(Line::Key(self.generate(kind, name, expires, last.terms.as_deref(), &mut created)?));
                 lines.extend(old().map(|key| match key.expires.map_or(until, |expires| expires.min(until)) {
-                    over if over <= now => Line::Revoked(key.clone(), now),
-                    expires => Line::Key(Key { expires: Some(expires), ..key.clone() }),
+                    over if over <= now => Line::Revoked((**key).clone(), now),
+                    expires => Line::Key(Key { expires: Some(expires), ..(**key).clone() }),
                 }));
             }
             if lines.is_empty() { Err(self.unknown("rotate", name)) } else { Ok(lines) }
@@ -209,7 +208,7 @@ impl KeyFile {
         let written = match content.is_appendable && has_room {
             true => append(path, content.needs_line_end, &lines),
             false => {
-                content.apply(lines.clone());
+                lines.iter().cloned().for_each(|line| content.keys.apply(line));
                 let replaced = content.replace(path, folder);
                 // Lines that are out of date are no reason to refuse a change.
                 if replaced.is_err() && content.is_appendable {
@@ -227,41 +226,15 @@ impl KeyFile {
 impl Content {
     fn read(path: &Path) -> Result<Self, FileError> {
         let mut content = Self::default();
-        let mut lines = Vec::new();
         let reading = Reader::open(path)?.read(None, |part| match part {
-            Part::Line(line) => lines.push(line),
+            Part::Line(line) => content.keys.apply(line),
             Part::Comment("") => {}
             Part::Comment(comment) => content.comments.push(comment.to_owned()),
         })?;
-        content.apply(lines);
         content.lines = reading.lines;
         content.is_appendable = reading.form == Form::Lines && reading.last_line != LastLine::Torn && reading.lines > 0;
         content.needs_line_end = reading.last_line == LastLine::Open;
         Ok(content)
-    }
-
-    fn apply(&mut self, lines: Vec<Line>) {
-        let mut keys: Vec<Option<Key>> = std::mem::take(&mut self.keys).into_iter().map(Some).collect();
-        let identity = |key: &Key| (key.kind, key.hash.clone());
-        let mut places: HashMap<(KeyKind, KeyHash), usize> =
-            keys.iter().flatten().enumerate().map(|(at, key)| (identity(key), at)).collect();
-        for line in lines {
-            match line {
-                Line::Key(key) => {
-                    let at = *places.entry(identity(&key)).or_insert(keys.len());
-                    match keys.get_mut(at) {
-                        Some(known) => *known = Some(key),
-                        None => keys.push(Some(key)),
-                    }
-                }
-                Line::Revoked(key, _) => {
-                    if let Some(known) = places.remove(&identity(&key)).and_then(|at| keys.get_mut(at)) {
-                        *known = None;
-                    }
-                }
-            }
-        }
-        self.keys = keys.into_iter().flatten().collect();
     }
 
     /// Writes all keys into a new file and moves it over the old one, durably. Readers see the old or the new one.
@@ -275,7 +248,7 @@ impl Content {
                 writeln!(file, "{comment}")?;
             }
             let mut text = Vec::new();
-            for key in &self.keys {
+            for key in self.keys.iter() {
                 text.clear();
                 line::write(key, None, &mut text)?;
                 file.write_all(&text)?;

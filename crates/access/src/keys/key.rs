@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::base64::base64url;
-use super::hash::{KeyHash, digest};
+use super::hash::{KeyHash, SlowHash, digest};
 use super::terms::{KeyTerms, UNLIMITED};
 
 /// What a key gives access to.
@@ -109,6 +109,14 @@ impl Key {
     #[must_use]
     pub fn has_id_in_text(&self) -> bool {
         matches!(self.hash, KeyHash::Sha256(_))
+    }
+
+    /// Its hash, if only a slow check finds it.
+    pub(crate) fn slow_hash(&self) -> Option<&SlowHash> {
+        match &self.hash {
+            KeyHash::Argon2(slow) => Some(slow),
+            KeyHash::Sha256(_) => None,
+        }
     }
 
     /// A key that only its hash describes.

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use super::hash::KeyHash;
 use super::key::{Key, KeyId, KeyKind};
-use super::set::slow_hash;
 use super::terms::KeyTerms;
 
 #[derive(Serialize, Deserialize)]
@@ -100,7 +99,7 @@ pub(super) fn write(key: &Key, revoked: Option<Timestamp>, text: &mut Vec<u8>) -
         kind: key.kind,
         id: key.has_id_in_text().then(|| key.id.as_str().into()),
         hash: key.hash.to_string().into(),
-        hint: slow_hash(key).and_then(|slow| slow.hint.as_deref()).map(Cow::Borrowed),
+        hint: key.slow_hash().and_then(|slow| slow.hint.as_deref()).map(Cow::Borrowed),
         created: key.created,
         expires: key.expires,
         revoked,

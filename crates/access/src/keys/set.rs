@@ -1,20 +1,22 @@
-//! The keys that are good now, found by their digests.
+//! Keys in their order, found by their digests.
 
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
-use super::hash::{KeyDigest, KeyHash, SlowHash};
+use super::hash::{KeyDigest, KeyHash};
 use super::key::{Key, KeyKind};
+use super::line::Line;
 
-/// Keys.
+/// Keys, in the order in which they came.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeySet {
-    /// Those with a SHA-256. Eight bytes for each here: the hash of a key is its own hash in this table.
-    fast: HashTable<Arc<Key>>,
-    /// Those that only a slow check finds, in their order.
-    slow: Vec<Arc<Key>>,
+    /// The place of a removed key is empty. A file has few removed keys: it is written anew when they are the greater part.
+    keys: Vec<Option<Arc<Key>>>,
+    /// The places of those with a SHA-256. Four bytes for each: the hash of a key is its own hash in this table.
+    fast: HashTable<u32>,
+    /// The places of those that only a slow check finds.
+    slow: Vec<u32>,
     counts: [usize; 2],
 }
 
@@ -24,110 +26,132 @@ impl KeySet {
         self.counts[kind as usize]
     }
 
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
     /// The key with this digest.
     pub(crate) fn find(&self, digest: &KeyDigest) -> Option<&Arc<Key>> {
-        self.fast.find(place(digest), |key| has_digest(key, digest))
+        self.at(*self.fast.find(hash(digest), |place| self.has_digest(*place, digest))?)
     }
 
     /// The keys of a kind that a slow check may find, with their hashes.
     pub(crate) fn slow(&self, kind: KeyKind, hint: &str) -> Vec<Arc<Key>> {
         let fits = |key: &&Arc<Key>| {
             key.kind == kind
-                && slow_hash(key).is_some_and(|slow| slow.hint.as_deref().is_none_or(|known| known == hint))
+                && key.slow_hash().is_some_and(|slow| slow.hint.as_deref().is_none_or(|known| known == hint))
         };
-        self.slow.iter().filter(fits).cloned().collect()
+        self.slow.iter().filter_map(|place| self.at(*place)).filter(fits).cloned().collect()
     }
 
     /// The key with the hash of this one, as it is now.
     pub(crate) fn present(&self, key: &Key) -> Option<&Arc<Key>> {
-        match &key.hash {
-            KeyHash::Sha256(digest) => self.find(digest),
-            // The worker key of a pair may also be its API key.
-            KeyHash::Argon2(_) => self.slow.iter().find(|other| other.hash == key.hash && other.kind == key.kind),
-        }
+        self.at(self.place(key)?)
     }
 
-    /// Adds a key, or replaces the one with its hash.
+    /// Adds a key, or puts it in the place of the one with its hash.
     pub(crate) fn insert(&mut self, key: Arc<Key>) {
-        let kind = key.kind;
-        let before = match &key.hash {
-            KeyHash::Sha256(digest) => {
-                let (hash, digest) = (place(digest), *digest);
-                match self.fast.entry(hash, |other| has_digest(other, &digest), of_key) {
-                    Entry::Occupied(mut known) => Some(std::mem::replace(known.get_mut(), key)),
-                    Entry::Vacant(free) => {
-                        free.insert(key);
-                        None
-                    }
-                }
+        self.counts[key.kind as usize] += 1;
+        if let Some(known) = self.place(&key).and_then(|place| self.keys.get_mut(place as usize)) {
+            if let Some(before) = known.replace(key) {
+                self.counts[before.kind as usize] -= 1;
             }
-            KeyHash::Argon2(_) => {
-                let known = self.slow.iter_mut().find(|other| other.hash == key.hash && other.kind == kind);
-                match known {
-                    Some(known) => Some(std::mem::replace(known, key)),
-                    None => {
-                        self.slow.push(key);
-                        None
-                    }
-                }
-            }
-        };
-        self.counts[kind as usize] += 1;
-        if let Some(before) = before {
-            self.counts[before.kind as usize] -= 1;
+            return;
         }
+        // Four thousand million keys do not fit into any memory.
+        let place = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        match &key.hash {
+            KeyHash::Sha256(digest) => {
+                let keys = &self.keys;
+                self.fast.insert_unique(hash(digest), place, |place| hash_at(keys, *place));
+            }
+            KeyHash::Argon2(_) => self.slow.push(place),
+        }
+        self.keys.push(Some(key));
     }
 
     /// Removes the key with the hash of this one.
     pub(crate) fn remove(&mut self, key: &Key) {
-        let removed = match &key.hash {
+        let Some(place) = self.place(key) else { return };
+        match &key.hash {
             KeyHash::Sha256(digest) => {
-                let found = self.fast.find_entry(place(digest), |other| has_digest(other, digest));
-                found.ok().map(|found| found.remove().0)
+                if let Ok(found) = self.fast.find_entry(hash(digest), |other| *other == place) {
+                    found.remove();
+                }
             }
-            KeyHash::Argon2(_) => {
-                let at = self.slow.iter().position(|other| other.hash == key.hash && other.kind == key.kind);
-                at.map(|at| self.slow.remove(at))
-            }
-        };
-        if let Some(removed) = removed {
+            KeyHash::Argon2(_) => self.slow.retain(|other| *other != place),
+        }
+        if let Some(removed) = self.keys.get_mut(place as usize).and_then(Option::take) {
             self.counts[removed.kind as usize] -= 1;
         }
     }
 
-    /// All keys, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Key>> {
-        self.fast.iter().chain(&self.slow)
+    /// Does what a line of a key file says.
+    pub(super) fn apply(&mut self, line: Line) {
+        match line {
+            Line::Key(key) => self.insert(Arc::new(key)),
+            Line::Revoked(key, _) => self.remove(&key),
+        }
     }
 
-    /// Gives back the memory of a growth that has ended.
+    /// All keys in their order.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Key>> {
+        self.keys.iter().flatten()
+    }
+
+    /// Gives back the memory of a growth that has ended, and that of removed keys.
     pub(crate) fn shrink(&mut self) {
-        self.fast.shrink_to_fit(of_key);
+        if self.keys.len() > self.len() {
+            let mut all = Self::default();
+            std::mem::take(&mut self.keys).into_iter().flatten().for_each(|key| all.insert(key));
+            *self = all;
+        }
+        self.keys.shrink_to_fit();
+        let keys = &self.keys;
+        self.fast.shrink_to_fit(|place| hash_at(keys, *place));
+    }
+
+    fn at(&self, place: u32) -> Option<&Arc<Key>> {
+        self.keys.get(place as usize)?.as_ref()
+    }
+
+    /// Where the key with the hash of this one is.
+    fn place(&self, key: &Key) -> Option<u32> {
+        match &key.hash {
+            KeyHash::Sha256(digest) => self.fast.find(hash(digest), |place| self.has_digest(*place, digest)).copied(),
+            // The worker key of a pair may also be its API key.
+            KeyHash::Argon2(_) => {
+                let is_it = |other: &Arc<Key>| other.hash == key.hash && other.kind == key.kind;
+                self.slow.iter().copied().find(|place| self.at(*place).is_some_and(is_it))
+            }
+        }
+    }
+
+    fn has_digest(&self, place: u32, digest: &KeyDigest) -> bool {
+        self.at(place).is_some_and(|key| matches!(&key.hash, KeyHash::Sha256(known) if known == digest))
     }
 }
 
-/// The PHC string of a key that has one.
-pub(crate) fn slow_hash(key: &Key) -> Option<&SlowHash> {
-    match &key.hash {
-        KeyHash::Argon2(slow) => Some(slow),
-        KeyHash::Sha256(_) => None,
+impl IntoIterator for KeySet {
+    type Item = Arc<Key>;
+    type IntoIter = std::iter::Flatten<std::vec::IntoIter<Option<Arc<Key>>>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.keys.into_iter().flatten()
     }
 }
 
-fn has_digest(key: &Key, digest: &KeyDigest) -> bool {
-    matches!(&key.hash, KeyHash::Sha256(known) if known == digest)
-}
-
-/// Where a digest is in the table. Digests of random keys are spread evenly, and only such keys are in the table.
-fn place(digest: &KeyDigest) -> u64 {
+/// The hash of a digest in the table. Digests of random keys are spread evenly, and only such keys are in the table.
+fn hash(digest: &KeyDigest) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = *digest;
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-fn of_key(key: &Arc<Key>) -> u64 {
-    match &key.hash {
-        KeyHash::Sha256(digest) => place(digest),
-        KeyHash::Argon2(_) => 0,
+fn hash_at(keys: &[Option<Arc<Key>>], place: u32) -> u64 {
+    match keys.get(place as usize).and_then(Option::as_ref).map(|key| &key.hash) {
+        Some(KeyHash::Sha256(digest)) => hash(digest),
+        _ => 0,
     }
 }
 
@@ -170,5 +194,28 @@ mod tests {
         assert_eq!(set.slow(KeyKind::Api, "0000"), [open]);
         set.remove(&hinted);
         assert_eq!(set.slow(KeyKind::Api, "00ff").len(), 1);
+    }
+
+    #[test]
+    fn keys_keep_the_order_in_which_they_came() {
+        let names = |set: &KeySet| set.iter().map(|key| key.name.to_string()).collect::<Vec<_>>();
+        let slow = KeyHash::parse(&cheap_hash("s").unwrap(), None).unwrap();
+        let mut set = KeySet::default();
+        let mut add = |name: &str, hash: KeyHash| {
+            set.insert(Arc::new(Key { name: name.into(), ..Key::bare("k", KeyKind::Api, hash) }));
+            names(&set)
+        };
+        add("a", KeyHash::of("a"));
+        add("s", slow.clone());
+        add("b", KeyHash::of("b"));
+        assert_eq!(add("t", slow), ["a", "t", "b"]);
+        assert_eq!(add("c", KeyHash::of("a")), ["c", "t", "b"], "a changed key keeps its place");
+        let first = Arc::clone(set.find(&digest("a")).unwrap());
+        set.remove(&first);
+        set.shrink();
+        assert_eq!((names(&set), set.len()), (vec!["t".to_owned(), "b".to_owned()], 2));
+        set.insert(first);
+        assert_eq!(names(&set), ["t", "b", "c"]);
+        assert!(set.find(&digest("a")).is_some() && set.find(&digest("b")).is_some());
     }
 }

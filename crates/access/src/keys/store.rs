@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Keys;
 use super::error::FileError;
-use super::key::KeyKind;
+use super::key::{Key, KeyKind};
 use super::line::Line;
 use super::reader::{LastLine, Part, Progress, Reader};
 use super::set::KeySet;
@@ -117,6 +117,17 @@ impl KeyStore {
         self.current().set.count(kind)
     }
 
+    /// The newest keys of the file, in its order, and the number of the others.
+    pub(crate) fn newest(&self, most: usize) -> (Vec<Arc<Key>>, usize) {
+        let current = self.current();
+        let bare: Vec<Key> = self.keys.bare().filter(|key| current.set.present(key).is_some()).collect();
+        let is_of_file = |key: &&Arc<Key>| !bare.iter().any(|bare| bare.kind == key.kind && bare.hash == key.hash);
+        let mut newest: Vec<_> = current.set.iter().rev().filter(is_of_file).take(most).cloned().collect();
+        newest.reverse();
+        let others = current.set.len().saturating_sub(bare.len() + newest.len());
+        (newest, others)
+    }
+
     /// The keys of the last read, without a look at the file.
     pub(crate) fn current(&self) -> RwLockReadGuard<'_, CurrentKeys> {
         self.current.read().unwrap_or_else(PoisonError::into_inner)
@@ -201,7 +212,7 @@ impl CurrentKeys {
             }
             Found::More(lines) => {
                 self.version += u64::from(!lines.is_empty());
-                lines.into_iter().for_each(|line| apply(&mut self.set, line));
+                lines.into_iter().for_each(|line| self.set.apply(line));
                 None
             }
         }
@@ -214,13 +225,6 @@ impl CurrentKeys {
                 self.set.insert(Arc::clone(key));
             }
         }
-    }
-}
-
-fn apply(set: &mut KeySet, line: Line) {
-    match line {
-        Line::Key(key) => set.insert(Arc::new(key)),
-        Line::Revoked(key, _) => set.remove(&key),
     }
 }
 
@@ -240,16 +244,17 @@ fn read(path: &Path, keys: &Keys, last: &mut LastReading) -> Result<(Found, Last
     };
     let (mut set, mut lines) = (KeySet::default(), Vec::new());
     let is_more = known.is_some();
+    // What the file says of such a key comes later and holds.
+    keys.bare().for_each(|key| set.insert(Arc::new(key)));
     let reading = reader.read(known, |part| match part {
         Part::Line(line) if is_more => lines.push(line),
-        Part::Line(line) => apply(&mut set, line),
+        Part::Line(line) => set.apply(line),
         Part::Comment(_) => {}
     })?;
     *last = LastReading { stamp: (reading.last_line != LastLine::Torn).then_some(stamp), progress: reading.progress };
     if is_more {
         return Ok((Found::More(lines), reading.last_line));
     }
-    keys.bare().for_each(|key| set.insert(Arc::new(key)));
     set.shrink();
     Ok((Found::All(set), reading.last_line))
 }

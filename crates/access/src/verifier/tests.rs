@@ -240,3 +240,36 @@ async fn a_generated_key_needs_no_slow_check_and_is_good_until_it_is_revoked_or_
     verifier.refresh().await;
     assert_eq!(worker(&verifier, &first).await, Ok(false));
 }
+
+#[tokio::test]
+async fn the_newest_keys_are_those_of_the_file_in_its_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::of_router(folder.path().join("keys"));
+    (0..4).for_each(|number| _ = file.create(&format!("k{number}"), &NewKeys::Worker, None).unwrap());
+    let keys = Keys::file(file.path().to_owned()).with_hashes(Some(&keys::cheap_hash("w").unwrap()), None);
+    let verifier = Verifier::new(KeyStore::open(keys).unwrap(), LONG);
+    let newest = async |most| {
+        let (keys, others) = verifier.newest(most).await;
+        (keys.iter().map(|key| key.name.to_string()).collect::<Vec<_>>().join(" "), others)
+    };
+    assert_eq!(newest(3).await, ("k1 k2 k3".to_owned(), 1), "without that of the environment");
+    file.revoke("k3").unwrap();
+    file.create("k4", &NewKeys::Worker, None).unwrap();
+    assert_eq!(newest(3).await, ("k1 k2 k4".to_owned(), 1), "a change is seen at once");
+    assert_eq!(worker(&verifier, "w").await, Ok(true));
+}
+
+#[tokio::test]
+async fn a_change_that_leaves_length_and_time_as_they_were_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::of_router(folder.path().join("keys"));
+    file.create("one", &NewKeys::Worker, None).unwrap();
+    let settled = SystemTime::now() - LONG;
+    let touch = || std::fs::File::open(file.path()).unwrap().set_modified(settled).unwrap();
+    touch();
+    let verifier = Verifier::new(KeyStore::open(Keys::file(file.path().to_owned())).unwrap(), LONG);
+    let text = std::fs::read_to_string(file.path()).unwrap();
+    std::fs::write(file.path(), text.replace("\"one\"", "\"two\"")).unwrap();
+    touch();
+    assert_eq!(&*verifier.newest(1).await.0[0].name, "two");
+}

@@ -17,10 +17,12 @@ use super::api::{
     WorkerStatus, Workers,
 };
 use super::faults::faults;
-use super::key_list::KeyList;
 use super::view::{self, Moment};
 use crate::hub::HubSnapshot;
 use crate::shared::{RouterState, now};
+
+/// Keys that are listed: the newest.
+const MOST_KEYS: usize = 200;
 
 /// What the operations need.
 #[derive(Debug, Clone)]
@@ -28,7 +30,6 @@ pub(super) struct ControlState {
     pub(super) router: Arc<RouterState>,
     /// The address that the router listens on.
     pub(super) address: Arc<str>,
-    pub(super) keys: Arc<KeyList>,
     pub(super) page: PageAccess,
 }
 
@@ -41,7 +42,7 @@ impl FromRef<ControlState> for PageAccess {
 type Answer<T> = Result<Json<T>, Failed>;
 
 pub(super) async fn status(State(state): State<ControlState>) -> Result<Response, Failed> {
-    let (stored, others) = state.keys.newest().await;
+    let (stored, others) = state.router.verifier.newest(MOST_KEYS).await;
     let (snapshot, moment) = (state.router.hub.snapshot(), Moment::now());
     large(move || {
         let mut status = Status {
@@ -76,7 +77,7 @@ pub(super) async fn providers(State(state): State<ControlState>) -> Json<Provide
 }
 
 pub(super) async fn keys(State(state): State<ControlState>) -> Json<Keys> {
-    let (stored, others) = state.keys.newest().await;
+    let (stored, others) = state.router.verifier.newest(MOST_KEYS).await;
     let (snapshot, moment) = (state.router.hub.snapshot(), Moment::now());
     Json(Keys { keys: stored_keys(&state, &stored, &snapshot, moment), others })
 }
@@ -89,7 +90,7 @@ fn all_providers(snapshot: &HubSnapshot, moment: Moment) -> Vec<ProviderStatus> 
     snapshot.providers.iter().map(|provider| view::provider(provider, moment)).collect()
 }
 
-fn stored_keys(state: &ControlState, stored: &[Key], snapshot: &HubSnapshot, moment: Moment) -> Vec<KeyStatus> {
+fn stored_keys(state: &ControlState, stored: &[Arc<Key>], snapshot: &HubSnapshot, moment: Moment) -> Vec<KeyStatus> {
     let uses = state.router.verifier.last_uses();
     stored.iter().map(|key| view::key(key, snapshot, uses, moment)).collect()
 }

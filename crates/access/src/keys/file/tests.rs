@@ -1,9 +1,9 @@
 //! Keys that are made, listed, rotated and revoked; files of earlier versions, of an editor, and of others.
 
-use super::super::hash::KeyDigest;
+use super::super::hash::{KeyDigest, KeyHash};
 use super::super::phc::{cheap_hash, verify};
 use super::*;
-use crate::keys::{digest, slow_hash};
+use crate::keys::digest;
 
 /// A file of an earlier version with these pairs, whose keys are `NAME-w` and `NAME-a`.
 fn tables(names: &[&str]) -> String {
@@ -150,8 +150,8 @@ fn a_file_of_an_earlier_version_is_read_and_is_written_anew_with_the_first_chang
     assert!(text.contains("\n# mine\n") && !text.contains("[[pair]]"), "{text}");
     let new = file.list().unwrap();
     assert_eq!(new[..4], old[..]);
-    let phc = &slow_hash(&new[1]).unwrap().phc;
-    assert!(verify("a-a", phc) && slow_hash(&new[1]).unwrap().hint.is_some());
+    let phc = &new[1].slow_hash().unwrap().phc;
+    assert!(verify("a-a", phc) && new[1].slow_hash().unwrap().hint.is_some());
     file.rotate("a", Duration::ZERO).unwrap();
     assert_eq!(names(&file), ["b", "b", "c", "a", "a"], "a rotation of an old pair");
 }
