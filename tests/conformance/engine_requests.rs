@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{DEADLINE, Stage};
 
 /// A job that is a whole request, as the frame that a router sends.
-fn frame(id: &str, path: &str, body: &str) -> Vec<u8> {
+pub(crate) fn frame(id: &str, path: &str, body: &str) -> Vec<u8> {
     let http = json!({"method": "POST", "path": path, "headers": [["content-type", "application/json"]]});
     let line = json!({"type": "job", "job_id": id, "request": {"http": http}}).to_string();
     [line.as_bytes(), b"\n", body.as_bytes()].concat()
@@ -19,12 +19,12 @@ fn get_frame(id: &str, path: &str) -> Vec<u8> {
     [line.as_bytes(), b"\n"].concat()
 }
 
-fn read(id: &str, offset: usize, complete: bool) -> Value {
+pub(crate) fn read(id: &str, offset: usize, complete: bool) -> Value {
     json!({"type": "answer_read", "job_id": id, "offset": offset, "complete": complete})
 }
 
 /// Reads bytes of an answer into `body` up to its end; returns the terminal message.
-async fn rest(link: &mut Link, id: &str, body: &mut String) -> Value {
+pub(crate) async fn rest(link: &mut Link, id: &str, body: &mut String) -> Value {
     loop {
         let message = link.about(id).await;
         match message["type"].as_str() {

@@ -9,6 +9,7 @@ mod cancel;
 mod connections;
 mod delivery;
 mod engine;
+mod engine_request_guards;
 mod engine_requests;
 mod frames;
 mod heartbeat;

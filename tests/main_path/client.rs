@@ -116,7 +116,12 @@ pub(crate) async fn whole(chain: &Chain, model: &str, content: Value) -> (u16, V
 
 /// The same, with the head in between, in lower case.
 pub(crate) async fn whole_with_head(chain: &Chain, model: &str, content: Value) -> (u16, String, Value) {
-    let body = json!({"model": model, "messages": [{"role": "user", "content": content}]}).to_string();
+    answer(chain, &json!({"model": model, "messages": [{"role": "user", "content": content}]})).await
+}
+
+/// Sends a chat request with this body; the status, the head in lower case, and the body of its answer.
+pub(crate) async fn answer(chain: &Chain, body: &Value) -> (u16, String, Value) {
+    let body = body.to_string();
     let mut socket = TcpStream::connect(&chain.address).await.unwrap();
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nConnection: close\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

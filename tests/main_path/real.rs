@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::chain::Chain;
-use crate::client::{Stream, ask};
+use crate::client::{Stream, answer, ask};
 
 const SCRIPT: &str = "tiny-script-f16";
 const LOOP: &str = "tiny-loop-f16";
@@ -72,6 +72,24 @@ async fn parameters_apply_and_mistakes_of_the_caller_are_reported_as_such() {
     };
     let long = "long ".repeat(20_000);
     assert_eq!(refused(json!(long)).await, (400, json!("exceed_context_size_error")), "the engine's own words");
+}
+
+/// A pattern without anchors is usual in schemas, and no grammar of the engine's.
+#[tokio::test]
+async fn tools_that_the_engine_refuses_are_called_with_reduced_schemas() {
+    let (_scratch, chain) = chain(&["tiny-tool-f16"]).await;
+    let chat = |properties: serde_json::Value| {
+        let parameters = json!({"type": "object", "properties": properties});
+        let tool = json!({"type": "function", "function": {"name": "f", "parameters": parameters}});
+        let messages = json!([{"role": "user", "content": "hello"}]);
+        json!({"model": "tiny-tool-f16", "messages": messages, "max_tokens": 5, "tools": [tool]})
+    };
+    let (status, _, called) = answer(&chain, &chat(json!({"a": {"type": "string", "pattern": "abc"}}))).await;
+    assert_eq!((status, &called["choices"][0]["message"]["tool_calls"][0]["function"]["name"]), (200, &json!("f")));
+    // A reduced schema keeps the type of each property. The refusal is that of the request as it was written.
+    let (status, _, refused) = answer(&chain, &chat(json!({"a": {"type": "made-up", "default": 1}}))).await;
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(status == 400 && message.contains("Unrecognized schema") && message.contains("default"), "{message}");
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ pub use props::Props;
 pub use query::{decoded, model_of_query};
 pub use request::{
     AnswerOption, ChatRequest, ModelName, Peek, PeekError, RequestError, WholeAnswer, check as check_request,
-    element_ends, foreign_urls, has_images, reduce_tools, text_bytes,
+    element_ends, foreign_urls, has_images, reduce_tools, text_bytes, with_reduced_tools,
 };
 pub use slots::Slot;
 pub use state_line::StateLine;

@@ -14,7 +14,7 @@ pub use self::{
     history::has_images,
     limits::{check, foreign_urls, text_bytes},
     peek::{AnswerOption, ModelName, Peek, PeekError, WholeAnswer, element_ends},
-    reduce::reduce_tools,
+    reduce::{reduce_tools, with_reduced_tools},
 };
 
 /// The most bytes of a request that llama-server reads; a longer one gets 413 without a body.

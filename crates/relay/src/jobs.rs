@@ -14,4 +14,5 @@ pub(crate) mod reduced_tools;
 pub(crate) mod registry;
 mod request;
 pub(crate) mod sink;
+pub(crate) mod tool_loop;
 pub(crate) mod transcript;

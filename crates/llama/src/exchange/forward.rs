@@ -232,6 +232,24 @@ impl Forward {
         }
     }
 
+    /// Reads the body up to its end, or up to this many bytes. Not cancel safe.
+    ///
+    /// # Errors
+    /// As [`Forward::poll_body`].
+    pub async fn read(&mut self, limit: usize) -> Result<Vec<u8>, ExchangeError> {
+        let mut bytes = Vec::new();
+        while bytes.len() < limit {
+            let from = bytes.len();
+            bytes.resize(limit.min(from + FIRST_READ), 0);
+            let read = poll_fn(|context| self.poll_body(context, &mut bytes[from..])).await?;
+            bytes.truncate(from + read);
+            if read == 0 {
+                break;
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Whether the body is complete, so that the next read is its end.
     #[must_use]
     pub fn is_complete(&self) -> bool {

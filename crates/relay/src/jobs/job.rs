@@ -12,6 +12,7 @@
 //! for a slow router, so nothing grows.
 
 mod attempts;
+mod engine_call;
 mod engine_stream;
 mod forward;
 

@@ -7,6 +7,8 @@ use auxot_fleet::Refusal;
 use auxot_llama::EngineError;
 use auxot_protocol::{JobError, NOT_STARTED};
 
+use crate::jobs::tool_loop::LOOP_ROUNDS;
+
 /// The one outcome of a job.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -68,6 +70,11 @@ impl Limit {
 }
 
 impl Outcome {
+    /// The conversation ends with the same tool round several times.
+    pub(crate) fn tool_loop() -> Self {
+        Self::BadJob(format!("the last {LOOP_ROUNDS} tool rounds are identical, so the next one would be too"))
+    }
+
     /// The metric's label value.
     pub(crate) fn label(&self) -> &'static str {
         match self {

@@ -11,8 +11,7 @@ use auxot_llama::{ApiPath, RequestError, check_request, foreign_urls, has_images
 use auxot_protocol::Job;
 use serde_json::value::RawValue;
 
-/// The number of identical tool rounds at the end of a conversation that make a loop.
-pub(crate) const LOOP_ROUNDS: usize = 3;
+use crate::jobs::tool_loop::is_tool_loop;
 
 /// The most bytes of an image's URL.
 const LONGEST_URL: usize = 2048;
@@ -36,7 +35,7 @@ pub(crate) struct ParsedJob {
     pub(crate) fault: Option<RequestError>,
     /// The hosts of its images; an empty text stands for anything but a plain web address.
     pub(crate) foreign_hosts: BTreeSet<String>,
-    /// Whether it ends with [`LOOP_ROUNDS`] times the same single tool call and result.
+    /// Whether it ends with the same tool round several times.
     pub(crate) is_tool_loop: bool,
 }
 
@@ -57,7 +56,7 @@ impl ParsedJob {
             fault: http.is_none().then(|| check_request(messages, job.tools.as_deref()).err()).flatten(),
             foreign_hosts: messages.map(foreign_hosts).unwrap_or_default(),
             has_images: messages.is_some_and(has_images),
-            is_tool_loop: messages.is_some_and(is_tool_loop),
+            is_tool_loop: messages.is_some_and(|messages| is_tool_loop(messages.get().as_bytes())),
             job: Arc::new(job),
         }
     }
@@ -88,52 +87,19 @@ fn hash_request(fingerprint: u64, job: &Job) -> u64 {
 /// The hosts of all URLs that are not data URLs. Anything but a plain web address becomes an empty text, which no setting
 /// can allow: another parser may read such a URL differently.
 fn foreign_hosts(messages: &RawValue) -> BTreeSet<String> {
-    let host = |text: &str| {
-        let is_plain =
-            text.len() <= LONGEST_URL && !text.contains(['\\', '@', ' ']) && !text.contains(char::is_control);
-        let url = url::Url::parse(text).ok().filter(|url| is_plain && matches!(url.scheme(), "http" | "https"))?;
-        url.host_str().map(str::to_ascii_lowercase)
-    };
-    foreign_urls(messages).iter().map(|url| host(url).unwrap_or_default()).collect()
+    foreign_urls(messages).iter().map(|url| web_host(url).unwrap_or_default()).collect()
 }
 
-fn is_tool_loop(messages: &RawValue) -> bool {
-    if !messages.get().contains("tool_calls") {
-        return false;
-    }
-    let Ok(messages) = serde_json::from_str::<Vec<serde_json::Value>>(messages.get()) else { return false };
-    let Some(tail) = messages.len().checked_sub(LOOP_ROUNDS * 2).map(|from| &messages[from..]) else { return false };
-    let mut rounds = tail.chunks_exact(2).map(tool_round);
-    match rounds.next().flatten() {
-        Some(first) => rounds.all(|round| round == Some(first)),
-        None => false,
-    }
-}
-
-/// Name, arguments and result, if these two messages are one tool round.
-fn tool_round(pair: &[serde_json::Value]) -> Option<(&serde_json::Value, &serde_json::Value, &serde_json::Value)> {
-    let (call, result) = (pair.first()?, pair.get(1)?);
-    let calls = call.get("tool_calls")?.as_array()?;
-    let [only] = calls.as_slice() else { return None };
-    let function = only.get("function")?;
-    if result.get("role")?.as_str()? != "tool" {
-        return None;
-    }
-    Some((function.get("name")?, function.get("arguments")?, result.get("content")?))
+/// The host of a plain web address, in lower case.
+pub(crate) fn web_host(text: &str) -> Option<String> {
+    let is_plain = text.len() <= LONGEST_URL && !text.contains(['\\', '@', ' ']) && !text.contains(char::is_control);
+    let url = url::Url::parse(text).ok().filter(|url| is_plain && matches!(url.scheme(), "http" | "https"))?;
+    url.host_str().map(str::to_ascii_lowercase)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn conversation(results: &[&str]) -> Box<RawValue> {
-        let mut messages = vec![serde_json::json!({"role":"user","content":"hi"})];
-        for result in results {
-            messages.push(serde_json::json!({"role":"assistant","tool_calls":[{"id":"x","type":"function","function":{"name":"f","arguments":"{}"}}]}));
-            messages.push(serde_json::json!({"role":"tool","content":result}));
-        }
-        serde_json::value::to_raw_value(&messages).expect("valid")
-    }
 
     #[test]
     fn the_hosts_of_images_are_parsed_strictly() {
@@ -156,14 +122,5 @@ mod tests {
         ] {
             assert_eq!(hosts(odd), [""], "{odd}");
         }
-    }
-
-    #[test]
-    fn only_three_identical_rounds_are_a_loop() {
-        assert!(is_tool_loop(&conversation(&["a", "a", "a"])));
-        assert!(is_tool_loop(&conversation(&["b", "a", "a", "a"])));
-        assert!(!is_tool_loop(&conversation(&["a", "a"])));
-        assert!(!is_tool_loop(&conversation(&["a", "b", "a"])));
-        assert!(!is_tool_loop(&serde_json::value::to_raw_value("text").expect("valid")));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::config::Config;
 use crate::jobs::outcome::Outcome;
-use crate::jobs::parsed_job::{LOOP_ROUNDS, ParsedJob};
+use crate::jobs::parsed_job::ParsedJob;
 
 /// The request of a longer conversation is written on another thread: it would delay tokens.
 const LONG: usize = 256 * 1024;
@@ -30,9 +30,7 @@ impl EngineRequest {
             return Err(Outcome::BadJob("this worker fetches no pictures: send the picture as a data: URL".to_owned()));
         }
         if config.tool_loop_guard && parsed.is_tool_loop {
-            return Err(Outcome::BadJob(format!(
-                "the last {LOOP_ROUNDS} tool rounds are identical, so the next one would be too"
-            )));
+            return Err(Outcome::tool_loop());
         }
         Ok(Self { parsed, reduced: None })
     }

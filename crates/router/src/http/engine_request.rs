@@ -145,7 +145,8 @@ fn peek(path: &ApiPath, fields: &HeaderMap, body: &[u8]) -> Result<Peek, Failure
         // A form with a recording: the primary model gets it.
         return Ok(Peek::default());
     }
-    Peek::into(body).map_err(|error| BadRequest::new(error.to_string()).into())
+    // A URL that an engine would fetch is for the worker to allow.
+    Peek::fetching(body, &|_| true).map_err(|error| BadRequest::new(error.to_string()).into())
 }
 
 fn passed_on(fields: &HeaderMap) -> Vec<(String, String)> {

@@ -22,8 +22,9 @@ async fn a_worker_that_takes_requests_gets_the_chat_as_it_came_and_the_client_it
     let router = start(config()).await;
     let client = Client::new(&router);
     let mut worker = ScriptedWorker::join(&router, &takes_requests()).await;
-    // Fields that no chat job has, and one that only an engine can refuse.
-    let body = r#"{ "messages":[{"role":"user","content":"hi"}], "n": 2, "made_up": [1], "temperature": "warm" }"#;
+    // Fields that no chat job has, one that only an engine can refuse, and a URL that is for the worker to allow.
+    let body = r#"{ "messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://h/x"}}]}], "n": 2,
+        "made_up": [1], "temperature": "warm" }"#;
     for path in [PATH, "/api/openai/chat/completions"] {
         let request = client.send_json(path, body);
         let (job, payload) = worker.payload().await;

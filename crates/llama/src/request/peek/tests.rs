@@ -88,6 +88,22 @@ fn every_url_that_an_engine_would_fetch_is_refused_in_each_api() {
 }
 
 #[test]
+fn a_url_may_be_fetched_where_the_caller_of_the_scan_allows_it() {
+    let body = |url: &str| format!(r#"{{"messages":[{{"content":[{{"image_url":{{"url":"{url}"}}}}]}}]}}"#);
+    let fetching = |url: &str| Peek::fetching(body(url).as_bytes(), &|url| url == "http://h/a b");
+    assert!(fetching(r"http:\/\/h/a\u0020b").is_ok());
+    assert_eq!(fetching("http://other/"), Err(PeekError::ForeignUrl { url: "http://other/".into() }));
+}
+
+#[test]
+fn the_list_of_tools_is_found() {
+    let tools = |body: &'static str| peek(body).tools.map(|place| &body[place]);
+    assert_eq!(tools(r#"{"tools": [{"a":"]"}] ,"n":1}"#), Some(r#"[{"a":"]"}]"#));
+    assert_eq!(tools(r#"{"tools":[],"tools":null}"#), None);
+    assert_eq!(tools(r#"{"x":{"tools":[1]}}"#), None);
+}
+
+#[test]
 fn what_an_answer_that_is_no_stream_has() {
     use AnswerOption::{Fields, Probabilities, Several, Stops, Tokens, Verbose};
     let whole = |behind, options: &[AnswerOption]| Some(WholeAnswer { behind, options: options.to_vec() });

@@ -5,16 +5,13 @@ use super::*;
 use std::future::poll_fn;
 
 use auxot_fleet::Awaiting;
-use auxot_llama::{AnswerHead, ExchangeError, Forward, ForwardHead, Joining, OpenError, Peek};
-use auxot_protocol::{HttpRequest, ToRouter};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use auxot_llama::{AnswerHead, EngineError, ExchangeError, Forward, ForwardHead, OpenError};
+use auxot_protocol::ToRouter;
+use tracing::warn;
 
 use crate::jobs::engine_answer::EngineAnswer;
 use crate::jobs::job::attempts::{ATTEMPTS, LOSS_SEEN};
-
-/// The field with the place in a trace.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+use crate::jobs::job::engine_call::{Bodies, EngineCall};
 
 /// One read of the engine's answer.
 const READ: usize = 16 * 1024;
@@ -22,51 +19,26 @@ const READ: usize = 16 * 1024;
 /// stream when all of it is generated.
 const PENDING_EVERY: Duration = Duration::from_secs(20);
 
-/// A checked request.
-struct EngineCall {
-    method: Method,
-    fields: HeaderMap,
-    target: String,
-    body: Bytes,
-    /// The request for a stream that the answer is joined from, where the caller wants none: an engine stops a stream whose
-    /// client has left, and goes on with any other answer.
-    joined: Option<JoinedCall>,
+/// The most bytes of an engine's refusal that are looked into.
+const REFUSAL: usize = 64 * 1024;
+
+/// What there is of the engine's answer.
+struct Answered {
+    head: AnswerHead,
+    bytes: Vec<u8>,
+    /// What brings the rest.
+    rest: Option<Forward>,
 }
 
-struct JoinedCall {
-    joining: Joining,
-    body: Vec<u8>,
-}
-
-impl EngineCall {
-    /// Checks all that can be checked without an engine.
-    fn of(parsed: &ParsedJob, trace: Option<TraceContext>) -> Result<Self, Outcome> {
-        let bad = |text: String| Outcome::BadJob(text);
-        let request = parsed.job.http().ok_or_else(|| bad("it has no request".to_owned()))?;
-        let method: Method = request.method.parse().map_err(|_| bad("its method is not valid".to_owned()))?;
-        if !parsed.path.is_some_and(|path| path.takes(&method)) {
-            let path = request.path.split('?').next().unwrap_or_default();
-            return Err(bad(format!("this worker does not pass on {method} {}", shown(path))));
-        }
-        let mut fields = fields(request).ok_or_else(|| bad("its header fields are not valid".to_owned()))?;
-        if let Some(value) = trace.and_then(|trace| trace.to_string().parse().ok()) {
-            fields.insert(TRACEPARENT, value);
-        }
-        let is_form = parsed.path.is_some_and(|path| path.is_form(&fields));
-        let peek = match is_form || request.body.is_empty() {
-            true => Peek::default(),
-            false => Peek::into(&request.body).map_err(|error| bad(error.to_string()))?,
-        };
-        let joining = parsed.path.and_then(|path| Joining::of(path.path, peek.whole));
-        let joined = joining.map(|joining| JoinedCall { body: joining.with_fields(&request.body), joining });
-        Ok(Self { method, fields, target: request.path.clone(), body: request.body.clone(), joined })
+impl Answered {
+    fn is_refusal(&self) -> bool {
+        self.head.status >= 400
     }
-}
 
-fn fields(request: &HttpRequest) -> Option<HeaderMap> {
-    let field =
-        |(name, value): &(String, String)| Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?));
-    request.headers.iter().map(field).collect()
+    /// Whether the engine cannot read the tools.
+    fn is_template_fault(&self) -> bool {
+        self.is_refusal() && EngineError::from_body(self.head.status, &self.bytes).is_template_fault()
+    }
 }
 
 impl Produce for EngineAnswer {
@@ -76,7 +48,7 @@ impl Produce for EngineAnswer {
 }
 
 async fn run(job: &mut RunningJob<EngineAnswer>) -> Result<(), Outcome> {
-    let call = EngineCall::of(&job.parsed, job.trace)?;
+    let call = EngineCall::of(&job.parsed, job.trace, job.config())?;
     let context = Arc::clone(&job.context);
     for left in (0..ATTEMPTS).rev() {
         job.wait_for_suspect_permit().await?;
@@ -103,26 +75,49 @@ impl RunningJob<EngineAnswer> {
     /// Sends the request to one engine and passes its answer on.
     async fn pass_on(&mut self, lease: &Lease, call: &EngineCall) -> Result<(), Outcome> {
         let awaits = lease.awaits();
-        if let Some(joined) = &call.joined {
-            let (head, mut stream) = self.exchange(lease, call, &joined.body).await?;
+        let mut answered = self.ask(lease, call, &call.bodies).await?;
+        if answered.is_template_fault()
+            && let Some(reduced) = call.with_reduced_tools()
+        {
+            warn!(job = %Shown(self.id()), model = lease.model(), "engine refused the tool schemas, trying again with reduced ones");
+            let again = self.ask(lease, call, &reduced).await?;
+            // A refusal is the one of the caller's own request.
+            if !again.is_refusal() {
+                answered = again;
+            }
+        }
+        self.answer.begin(&answered.head);
+        self.answer.push(&answered.bytes);
+        self.on_first_token();
+        // The next suspect may run: an answer that has begun is not run again.
+        self.suspect_permit = None;
+        match answered.rest {
+            Some(mut rest) => self.copy_body(&mut rest, lease, awaits).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends the request with one of its bodies, and waits until an answer begins. One that is joined, and a short refusal of
+    /// a request with tools, is complete then.
+    async fn ask(&mut self, lease: &Lease, call: &EngineCall, bodies: &Bodies) -> Result<Answered, Outcome> {
+        if let Some((joining, body)) = call.joining.as_ref().zip(bodies.joined.as_ref()) {
+            let (head, mut stream) = self.exchange(lease, call, body).await?;
             if head.is_events {
                 self.on_first_token();
-                let answer = stream.join(&joined.joining, || lease.progressed());
+                let answer = stream.join(joining, || lease.progressed());
                 let answer = self.while_pending(lease, answer).await?;
                 if !answer.lacks_text {
-                    self.answer.begin(&head.of_joined(&answer));
-                    self.answer.push(&answer.body);
-                    return Ok(());
+                    return Ok(Answered { head: head.of_joined(&answer), bytes: answer.body, rest: None });
                 }
             }
             // A refusal is the one of the caller's own request, and so is an answer that a stream has not.
         }
-        let (head, mut stream) = self.exchange(lease, call, &call.body).await?;
-        self.answer.begin(&head);
-        self.on_first_token();
-        // The next suspect may run: an answer that has begun is not run again.
-        self.suspect_permit = None;
-        self.copy_body(&mut stream, lease, awaits).await
+        let (head, mut stream) = self.exchange(lease, call, &bodies.written).await?;
+        let mut bytes = Vec::new();
+        if head.status >= 400 && call.tools.is_some() {
+            bytes = self.while_pending(lease, stream.read(REFUSAL)).await?;
+        }
+        Ok(Answered { head, bytes, rest: Some(stream) })
     }
 
     /// The engine has begun to answer.
