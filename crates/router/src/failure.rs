@@ -13,7 +13,7 @@ use crate::key_refusal::KeyRefusal;
 use crate::provider_fault::ProviderFault;
 
 /// Official clients read this first to decide whether to repeat a request.
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// A longer message of a worker is cut.
 const MAX_MESSAGE: usize = 8192;
 const MAX_FIELD: usize = 128;

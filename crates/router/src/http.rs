@@ -11,14 +11,15 @@ mod request;
 
 use std::sync::Arc;
 
-use auxot_llama::ApiPath;
-use axum::extract::{DefaultBodyLimit, State};
+use auxot_llama::{Api, ApiPath, anthropic_error_type};
+use axum::extract::{DefaultBodyLimit, OriginalUri, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router, middleware};
+use serde_json::json;
 
-use crate::failure::ErrorBody;
+use crate::failure::{ErrorBody, SHOULD_RETRY};
 use crate::link;
 use crate::log_text::log_text;
 use crate::shared::RouterState;
@@ -27,29 +28,43 @@ pub(crate) use metrics::metrics_routes;
 
 /// All routes.
 ///
-/// The upstream router serves the OpenAI API under `/api/openai` with none, one or two `/v1` after it.
+/// The upstream router serves the OpenAI API under `/api/openai`, and Anthropic's under `/api/anthropic`, each with none, one
+/// or two `/v1` after it. Below these prefixes an endpoint that is not there is not implemented; `docs/upstream.md` compares
+/// both routers.
 pub(crate) fn routes(shared: Arc<RouterState>) -> Router {
     let key = middleware::from_fn_with_state(shared.clone(), api_key::require_key);
     let limit = DefaultBodyLimit::max(shared.config.max_message);
+    let guarded = |routes: Router<Arc<RouterState>>| routes.layer(limit).layer(key.clone());
     let (versioned, plain) = engine_routes();
-    let openai = versioned
-        .route("/models", get(models::list))
-        .route("/models/{*id}", get(models::one))
-        .layer(limit)
-        .layer(key.clone());
+    let own = versioned.route("/models", get(models::list)).route("/models/{*id}", get(models::one));
+    let openai = guarded(own.clone().fallback(not_implemented));
+    let anthropic = guarded(anthropic_routes().fallback(not_implemented));
     Router::new()
         .route("/ws", get(link::upgrade))
         .route("/health", get(health))
-        .nest("/v1", openai.clone())
+        .nest("/v1", guarded(own))
         .nest("/api/openai/v1/v1", openai.clone())
         .nest("/api/openai/v1", openai.clone())
-        .nest("/api/anthropic/v1", openai.clone())
         .nest("/api/openai", openai)
-        .merge(plain.layer(limit).layer(key))
+        .nest("/api/anthropic/v1/v1", anthropic.clone())
+        .nest("/api/anthropic/v1", anthropic.clone())
+        .nest("/api/anthropic", anthropic)
+        .merge(guarded(plain))
         .fallback(unknown_address)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(cors::allowed))
         .with_state(shared)
+}
+
+/// The API of Anthropic.
+fn anthropic_routes() -> Router<Arc<RouterState>> {
+    let mut routes =
+        Router::new().route("/models", get(models::anthropic_list)).route("/models/{*id}", get(models::anthropic_one));
+    for path in ApiPath::all().filter(|path| Api::of(path.path) == Api::Anthropic) {
+        let serve = move |state, request| engine_request::serve(path, state, request);
+        routes = routes.route(path.path.trim_start_matches("/v1"), post(serve));
+    }
+    routes
 }
 
 /// The engine's paths for callers: those under `/v1`, without that, and the others.
@@ -80,6 +95,20 @@ async fn health(State(shared): State<Arc<RouterState>>) -> Json<HealthBody> {
 async fn unknown_address(method: Method, uri: Uri) -> Response {
     let message = format!("cannot {method} {}: no such endpoint", log_text(uri.path()));
     (StatusCode::NOT_FOUND, Json(ErrorBody::plain(message, "invalid_request_error", "unknown_url"))).into_response()
+}
+
+/// An endpoint of an API that the router has not. Its client has shown a key, and need not ask again.
+async fn not_implemented(method: Method, OriginalUri(uri): OriginalUri) -> Response {
+    let message = format!("cannot {method} {}: this endpoint is not implemented", log_text(uri.path()));
+    let status = StatusCode::NOT_IMPLEMENTED;
+    let body = match api_key::api_of(uri.path()) {
+        Api::OpenAi => Json(ErrorBody::plain(message, "not_implemented", "not_implemented")).into_response(),
+        Api::Anthropic => {
+            let error = json!({ "type": anthropic_error_type(status.as_u16()), "message": message });
+            Json(json!({ "type": "error", "error": error })).into_response()
+        }
+    };
+    (status, [(SHOULD_RETRY, "false")], body).into_response()
 }
 
 /// The `Allow` header, which the routes add, lists the allowed methods.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auxot_llama::Api;
-use axum::extract::{Request, State};
+use axum::extract::{OriginalUri, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -21,7 +21,8 @@ pub(crate) struct ClientKey(pub(crate) Arc<Key>);
 
 /// Passes a request with a good API key on.
 pub(crate) async fn require_key(State(shared): State<Arc<RouterState>>, mut request: Request, next: Next) -> Response {
-    let api = api_of(request.uri().path());
+    let address = request.extensions().get::<OriginalUri>().map_or(request.uri(), |address| &address.0);
+    let api = api_of(address.path());
     let Some(unauthenticated) = request.extensions().get::<Arc<Unauthenticated>>().cloned() else {
         return error_body::response(api, Failure::Key(KeyRefusal::Missing));
     };
@@ -49,7 +50,7 @@ async fn check(shared: &RouterState, key: &str, unauthenticated: &Unauthenticate
     }
 }
 
-/// The form of errors at a path, with its version or, inside of the versioned routes, without.
-fn api_of(path: &str) -> Api {
-    if path.starts_with("/messages") { Api::Anthropic } else { Api::of(path) }
+/// The form of errors at an address.
+pub(super) fn api_of(path: &str) -> Api {
+    if path.starts_with("/api/anthropic") { Api::Anthropic } else { Api::of(path.trim_start_matches("/api/openai")) }
 }

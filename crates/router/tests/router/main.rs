@@ -20,4 +20,5 @@ mod program;
 mod support;
 mod tls;
 mod unauthenticated;
+mod upstream;
 mod whole_chats;

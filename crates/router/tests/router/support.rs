@@ -89,14 +89,20 @@ impl ScriptedWorker {
         self.send(head).await;
     }
 
+    /// The next message with a payload behind its first line, without what comes before; `None` at the end of the connection.
+    pub(crate) async fn try_payload(&mut self) -> Option<(Value, String)> {
+        while let Some(Ok(message)) = self.socket.next().await {
+            if let Message::Binary(frame) = message {
+                return Some(parts(&frame));
+            }
+        }
+        None
+    }
+
     /// The next message, which has a payload behind its first line.
     pub(crate) async fn payload(&mut self) -> (Value, String) {
         match within_deadline("a request from the router", self.socket.next()).await {
-            Some(Ok(Message::Binary(frame))) => {
-                let text = String::from_utf8(frame.to_vec()).unwrap();
-                let (line, payload) = text.split_once('\n').unwrap();
-                (serde_json::from_str(line).unwrap(), payload.to_owned())
-            }
+            Some(Ok(Message::Binary(frame))) => parts(&frame),
             other => panic!("a message with a payload was expected, not {other:?}"),
         }
     }
@@ -156,6 +162,13 @@ impl ScriptedWorker {
     pub(crate) fn drop_connection(self) {
         drop(self);
     }
+}
+
+/// The first line of a message, and the payload behind it.
+fn parts(frame: &[u8]) -> (Value, String) {
+    let text = std::str::from_utf8(frame).unwrap();
+    let (line, payload) = text.split_once('\n').unwrap();
+    (serde_json::from_str(line).unwrap(), payload.to_owned())
 }
 
 /// A client of the chat API.
