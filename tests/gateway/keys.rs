@@ -6,7 +6,9 @@ use auxot_tests::binaries;
 use serde_json::{Value, json};
 
 use super::client::{Client, request};
-use super::{MODEL_FILE, Setup, body, command, started};
+use super::{MODEL, MODEL_FILE, Setup, body, command, started};
+
+const STREAM: &str = r#","stream":true"#;
 
 /// Runs `auxot-worker keys …` with the settings of the stage.
 fn keys(setup: &Setup, words: &[&str]) -> Output {
@@ -73,6 +75,47 @@ async fn a_key_is_shown_once_required_of_every_request_and_bad_within_seconds_on
     for line in worker.program.lines() {
         assert!(!line.contains(&key) && !line.contains(&other), "{line}");
     }
+}
+
+#[tokio::test]
+async fn the_requests_of_a_revoked_key_end_with_an_error_and_those_of_others_go_on() {
+    let setup = Setup::new();
+    setup.put(MODEL_FILE, "--tokens 1000000 --token-us 20000 --write-each");
+    let make = |name| answered(&keys(&setup, &["create", name, "--json"]))["api_key"].as_str().unwrap().to_owned();
+    let (leaked, kept) = (make("leaked"), make("kept"));
+    let mut settings = command(&setup.scratch);
+    settings.env("AUXOT_GATEWAY__KEYS_FILE", setup.scratch.join("keys.toml"));
+    settings.env("AUXOT_GPU_AUTOLOAD_MODELS", MODEL).env("AUXOT_MAX_PARALLEL", "2");
+    let (mut worker, address) = started(settings).await;
+    worker.line("model is loaded").await;
+    let ask = async |key: &str, path: &str, more: &str| {
+        let fields = format!("Authorization: Bearer {key}\r\nContent-Type: application/json\r\n");
+        let text = request("POST", path, &fields, &body("hi", more));
+        Client::raw(&address, text.as_bytes()).await
+    };
+    let mut streamed = ask(&leaked, "/v1/chat/completions", STREAM).await;
+    let mut other = ask(&kept, "/v1/chat/completions", STREAM).await;
+    for client in [&mut streamed, &mut other] {
+        assert!(client.until("data: ").await, "{}", client.shown());
+    }
+    let mut waiting = ask(&leaked, "/v1/chat/completions", "").await;
+    let mut of_anthropic = ask(&leaked, "/v1/messages", r#","max_tokens":9"#).await;
+    worker.metric_until("auxot_worker_jobs_waiting", &[], |count| count == 2.0).await;
+
+    assert!(keys(&setup, &["revoke", "leaked"]).status.success());
+    let answer = streamed.whole().await;
+    let last = answer.text().rsplit("\n\n").nth(1).unwrap();
+    assert!(last.starts_with("data: {\"error\":{") && last.contains("invalid_api_key"), "{last}");
+    let answer = waiting.whole().await;
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (401, &json!("invalid_api_key")), "{answer:?}");
+    let answer = of_anthropic.whole().await;
+    assert_eq!((answer.status, &answer.json()["error"]["type"]), (401, &json!("authentication_error")), "{answer:?}");
+    for (model, count) in [("unknown", 2.0), (MODEL, 1.0)] {
+        let labels = ["ending=\"key_revoked\"", "door=\"gateway\"", &format!("model=\"{model}\"")];
+        worker.metric_until("auxot_worker_jobs_total", &labels, |found| found == count).await;
+    }
+    other.seen.clear();
+    assert!(other.until("data: ").await, "the key of this one is good");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A request on its way to an engine: a slot, the bytes as the client wrote them, and another engine when the first is lost
 //! before its answer begins.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,9 +9,10 @@ use auxot_fleet::{EngineEnd, JobTask, Lease};
 use auxot_llama::{AnswerHead, ExchangeError, Forward, ForwardHead, Joining, KeptConnection, ModelName, OpenError};
 use http::{HeaderMap, Method};
 
+use crate::api_key::UsedKey;
 use crate::failure::Failure;
 use crate::request_body::HeldBody;
-use crate::running::{AnswerBody, BegunAnswer, RunningRequest, Stop};
+use crate::running::{AnswerBody, BegunAnswer, RequestStop, RunningRequest, Stop};
 use crate::shared::Shared;
 
 /// How long a request waits for the exit of a dead engine before it asks for the next one.
@@ -38,6 +40,8 @@ pub(crate) struct EngineRequest {
     /// How the answer is joined, where it is asked for as a stream and the client wants none: a stream is cancelled when its
     /// client leaves.
     pub(crate) joining: Option<Joining>,
+    /// The client's key, where keys are required.
+    pub(crate) key: Option<UsedKey>,
 }
 
 /// Why an attempt came to nothing.
@@ -59,9 +63,10 @@ impl EngineRequest {
     pub(crate) async fn lease(&self, shared: &Shared) -> Result<Lease, Failure> {
         let slot = shared.fleet.acquire(self.wanted_model(), self.task, Instant::now() + NO_DEADLINE);
         tokio::select! {
+            // A request that is to end takes no slot that another one has just left for the same reason.
             biased;
+            stop = stopped(shared, self.key.clone()) => Err(stop.into()),
             lease = slot => lease.map_err(Failure::Refused),
-            () = shared.ending.cancelled() => Err(Failure::Stopping),
         }
     }
 
@@ -118,14 +123,14 @@ impl EngineRequest {
 
     async fn attempt(&mut self, shared: &Arc<Shared>, lease: Lease) -> Attempt {
         let awaits = lease.awaits();
-        let mut stop = Box::pin(stopped(shared.clone(), lease.engine_stopping()));
+        let mut stop = Box::pin(stopped_with(shared.clone(), self.key.clone(), lease.engine_stopping()));
         let begun = tokio::select! {
             biased;
             begun = self.answered(shared, &lease) => begun,
-            stop = &mut stop => Err(match stop {
-                Stop::Engine => Lost::Engine,
-                Stop::Shutdown => return Attempt::Failed(Failure::Stopping),
-            }),
+            stop = &mut stop => match stop {
+                Stop::Engine => Err(Lost::Engine),
+                Stop::Request(stop) => return Attempt::Failed(stop.into()),
+            },
         };
         match begun {
             Ok((head, Answered::Begun(forward))) => {
@@ -223,9 +228,23 @@ impl Lost {
     }
 }
 
-async fn stopped(shared: Arc<Shared>, engine: impl Future<Output = ()>) -> Stop {
+/// Resolves when a request is to end, wherever it is.
+async fn stopped(shared: &Shared, key: Option<UsedKey>) -> RequestStop {
+    let revoked = async {
+        match key {
+            Some(key) => key.revoked().await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        () = shared.ending.cancelled() => RequestStop::Shutdown,
+        () = revoked => RequestStop::KeyRevoked,
+    }
+}
+
+async fn stopped_with(shared: Arc<Shared>, key: Option<UsedKey>, engine: impl Future<Output = ()>) -> Stop {
     tokio::select! {
         () = engine => Stop::Engine,
-        () = shared.ending.cancelled() => Stop::Shutdown,
+        stop = stopped(&shared, key) => Stop::Request(stop),
     }
 }

@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     NoKey,
     #[error("cannot serve a request with this key: it is not a key of this host")]
     BadKey,
+    #[error("cannot go on with the request: its key is revoked")]
+    KeyRevoked,
     #[error("cannot check the key now: {0} others are being checked")]
     TooManyChecks(usize),
     #[error("cannot check the key now: the key file cannot be read")]
@@ -81,7 +83,7 @@ impl Failure {
             Self::Host(_) => caller(StatusCode::MISDIRECTED_REQUEST, Some("host_not_allowed"), None),
             Self::Origin(_) => caller(StatusCode::FORBIDDEN, Some("origin_not_allowed"), None),
             Self::NoKey => caller(StatusCode::UNAUTHORIZED, Some("no_api_key"), None),
-            Self::BadKey => caller(StatusCode::UNAUTHORIZED, Some("invalid_api_key"), None),
+            Self::BadKey | Self::KeyRevoked => caller(StatusCode::UNAUTHORIZED, Some("invalid_api_key"), None),
             Self::TooManyChecks(_) => later(StatusCode::TOO_MANY_REQUESTS, Some("overloaded")),
             Self::KeysUnreadable => later(StatusCode::SERVICE_UNAVAILABLE, Some("keys_unreadable")),
             Self::NotFound(_) => caller(StatusCode::NOT_FOUND, Some("unknown_url"), None),
@@ -111,6 +113,7 @@ impl Failure {
             Self::EngineGone { .. } => "engine_gone",
             Self::Unreadable { .. } => "unreadable",
             Self::Stopping => "shutting_down",
+            Self::KeyRevoked => "key_revoked",
             _ => "bad_job",
         }
     }

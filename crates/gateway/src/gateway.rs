@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::api_key::ApiKeys;
 use crate::client::Client;
 use crate::config::{Config, ListenAddress};
 use crate::connection;
@@ -65,7 +66,7 @@ pub enum GatewayError {
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
-    keys: Option<Verifier>,
+    keys: Option<Arc<ApiKeys>>,
     tls: Option<ServerTls>,
     listeners: Vec<Listener>,
 }
@@ -110,16 +111,22 @@ impl Gateway {
         for listener in self.listeners {
             listening.spawn(accept(listener, Arc::clone(&shared), closing.clone()));
         }
+        let keys_watched = watch_keys(&shared);
+        tokio::pin!(keys_watched);
         let limit = tokio::select! {
             limit = drain => limit,
-            never = watch_keys(&shared) => match never {},
+            never = &mut keys_watched => match never {},
             never = watch_certificate(self.tls) => match never {},
             never = unused_memory::after_bursts(&shared.running, unused_memory::release) => match never {},
         };
         closing.cancel();
         let finished = async { while listening.join_next().await.is_some() {} };
         tokio::pin!(finished);
-        if timeout(limit, &mut finished).await.is_ok() {
+        let in_time = tokio::select! {
+            finished = timeout(limit, &mut finished) => finished.is_ok(),
+            never = &mut keys_watched => match never {},
+        };
+        if in_time {
             return 0;
         }
         let cut_short = shared.running.count();
@@ -131,7 +138,7 @@ impl Gateway {
 }
 
 /// Reads the keys.
-fn open_keys(path: &Path) -> Result<Verifier, GatewayError> {
+fn open_keys(path: &Path) -> Result<Arc<ApiKeys>, GatewayError> {
     let store = KeyStore::open(Keys::file(path.to_owned()))?;
     if store.count(KeyKind::Api) == 0 {
         return Err(GatewayError::NoKeys { path: path.display().to_string() });
@@ -139,7 +146,7 @@ fn open_keys(path: &Path) -> Result<Verifier, GatewayError> {
     if is_exposed(path) {
         warn!(path = %path.display(), "other users can read the key file: chmod 600 it");
     }
-    Ok(Verifier::new(store, KEY_CACHE))
+    Ok(ApiKeys::new(Verifier::new(store, KEY_CACHE)))
 }
 
 /// Takes over a certificate that changes.
@@ -150,13 +157,14 @@ async fn watch_certificate(tls: Option<ServerTls>) -> Infallible {
     pending().await
 }
 
-/// Takes over changes of the keys: a table of good keys, or a cached verdict, would let a revoked one in.
+/// Takes over changes of the keys: a table of good keys, or a cached verdict, would let a revoked one in, and its requests
+/// would go on.
 async fn watch_keys(shared: &Shared) -> Infallible {
     let Some(keys) = &shared.keys else { return pending().await };
     let mut watch = FileWatch::open("the key file: it is looked at each second");
     watch.follow(shared.config.keys_file.as_deref()).await;
     loop {
-        let pause = keys.refresh().await.look_again.unwrap_or(KEY_FILE_INTERVAL);
+        let pause = keys.refresh().await.unwrap_or(KEY_FILE_INTERVAL);
         tokio::select! {
             () = watch.next_change() => {}
             () = sleep(pause) => {}

@@ -28,7 +28,7 @@
 //! engine answers. An error is an event then, in the words of the API that was used; so is the loss of an engine between
 //! two events. In the middle of one, and in any other answer, the connection is cut: a clean end would look whole.
 //!
-//! **Who may ask.** With a key file each request must have one of its keys; without one, only programs of this host can be
+//! **Who may ask.** With a key file each request must have one of its keys, and ends when that is revoked; without one, only programs of this host can be
 //! served. Only requests under this host's names are answered, no web page but those of this host and of the list,
 //! and URLs in a conversation that the engine would fetch are refused.
 //!

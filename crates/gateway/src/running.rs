@@ -6,6 +6,8 @@ use std::pin::Pin;
 use auxot_fleet::{Awaiting, Lease};
 use auxot_llama::{AnswerHead, Forward};
 
+use crate::failure::Failure;
+
 /// A request that an engine answers.
 pub(crate) struct RunningRequest {
     pub(crate) forward: Forward,
@@ -20,8 +22,26 @@ pub(crate) struct RunningRequest {
 pub(crate) enum Stop {
     /// The engine is being stopped, or has exited.
     Engine,
+    /// The request is to end, whatever its engine does.
+    Request(RequestStop),
+}
+
+/// Why a request is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequestStop {
     /// The worker ends.
     Shutdown,
+    /// The client's key is revoked.
+    KeyRevoked,
+}
+
+impl From<RequestStop> for Failure {
+    fn from(stop: RequestStop) -> Self {
+        match stop {
+            RequestStop::Shutdown => Self::Stopping,
+            RequestStop::KeyRevoked => Self::KeyRevoked,
+        }
+    }
 }
 
 /// An answer that has begun.

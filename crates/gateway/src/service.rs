@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
 use http_body_util::Full;
 
-use crate::api_key;
+use crate::api_key::UsedKey;
 use crate::client::Terms;
 use crate::engine_request::EngineRequest;
 use crate::error_body;
@@ -100,9 +100,10 @@ where
     let api = Api::of(head.uri.path());
     let failed = |failure| (api, failure);
     let route = Route::of(&head.method, head.uri.path(), head.uri.query());
-    if let Some(keys) = shared.keys.as_ref().filter(|_| route != Route::Health) {
-        api_key::require(keys, &head.headers, from).await.map_err(failed)?;
-    }
+    let key = match shared.keys.as_ref().filter(|_| route != Route::Health) {
+        Some(keys) => Some(keys.require(&head.headers, from).await.map_err(failed)?),
+        None => None,
+    };
     match route {
         Route::Models => Ok(json(models::list(&shared.fleet))),
         Route::Model(name) => {
@@ -115,7 +116,7 @@ where
             let (api, terms) = (route.api, terms(&head));
             let mut record = RequestRecord::new(route.path, &shared.fleet, &shared.running);
             record.trace(&mut head.headers);
-            match read(shared, &route, head.method.clone(), head.headers, body).await {
+            match read(shared, &route, key, head.method.clone(), head.headers, body).await {
                 Ok((request, stream)) => {
                     let mut fields = HeaderMap::new();
                     origin::mark(&mut fields, reader);
@@ -148,6 +149,7 @@ fn json(text: Bytes) -> Routed {
 async fn read<B>(
     shared: &Shared,
     route: &EngineRoute<'_>,
+    key: Option<UsedKey>,
     method: Method,
     fields: HeaderMap,
     body: B,
@@ -167,7 +169,7 @@ where
     };
     let target = route.query.map_or_else(|| route.path.to_owned(), |query| format!("{}?{query}", route.path));
     let (task, in_body) = (route.task, peek.model);
-    let mut request = EngineRequest { method, target, fields, body, model, in_body, task, joining: None };
+    let mut request = EngineRequest { method, target, fields, body, model, in_body, task, joining: None, key };
     if let Some(joining) = Joining::of(route.path, peek.whole) {
         request.ask_for_stream(joining);
     }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use auxot_access::{AllowedHosts, Budget, Verifier};
+use auxot_access::{AllowedHosts, Budget};
 use auxot_fleet::Fleet;
 use tokio_util::sync::CancellationToken;
 
+use crate::api_key::ApiKeys;
 use crate::config::Config;
 use crate::connection_limit::ConnectionLimit;
 use crate::kept_connections::KeptConnections;
@@ -19,8 +20,8 @@ use crate::unused_memory::Running;
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) fleet: Fleet,
-    /// Checks keys, where they are required.
-    pub(crate) keys: Option<Verifier>,
+    /// The keys, where they are required.
+    pub(crate) keys: Option<Arc<ApiKeys>>,
     pub(crate) hosts: AllowedHosts,
     pub(crate) origins: Origins,
     pub(crate) bodies: BodyLimits,
@@ -35,7 +36,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, keys: Option<Verifier>, fleet: Fleet) -> Self {
+    pub(crate) fn new(config: Config, keys: Option<Arc<ApiKeys>>, fleet: Fleet) -> Self {
         let hosts = AllowedHosts::new(&config.allowed_hosts);
         let bytes = |size: bytesize::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
         let bodies = BodyLimits {

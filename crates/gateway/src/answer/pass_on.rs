@@ -157,7 +157,7 @@ impl PassOn {
                 }
                 return Ended::Cut(reason);
             }
-            PassEnd::Stopped(Stop::Shutdown) => Failure::Stopping,
+            PassEnd::Stopped(Stop::Request(stop)) => stop.into(),
             PassEnd::Unreadable(error) => Failure::Unreadable { model, reason: error.to_string() },
             PassEnd::Stopped(Stop::Engine) => {
                 drop((forward, awaits, stop));
