@@ -1,9 +1,12 @@
-//! How much each key uses: the requests that run, and those of the last minute.
+//! How much each key uses: the requests that run, those of the last minute, and the tokens of the last minute.
+//!
+//! How many tokens a request takes is known when it has ended. A key may therefore begin a request as long as it has not used
+//! all of its tokens, and what the request takes beyond them is missing to those that follow.
 //!
 //! What is counted belongs to the name of a key, so that the two keys of a rotation share their limits.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::keys::Key;
@@ -25,6 +28,14 @@ pub enum LimitReached {
         /// When the next one is allowed.
         retry_after: Duration,
     },
+    /// Too many tokens in a minute.
+    #[error("the key may use {per_minute} tokens in a minute, and has used them")]
+    Tokens {
+        /// The limit.
+        per_minute: u32,
+        /// When the next request is allowed.
+        retry_after: Duration,
+    },
     /// Too many at one time.
     #[error("{most} requests of the key run or wait already")]
     Parallel {
@@ -38,7 +49,7 @@ impl LimitReached {
     #[must_use]
     pub fn retry_after(&self) -> Duration {
         match self {
-            Self::Rate { retry_after, .. } => *retry_after,
+            Self::Rate { retry_after, .. } | Self::Tokens { retry_after, .. } => *retry_after,
             Self::Parallel { .. } => ONE_MORE,
         }
     }
@@ -63,11 +74,20 @@ struct Used {
     parallel: u32,
     /// When all requests so far are paid for, at the rate of the limit.
     paid: Instant,
+    /// The same of all tokens so far.
+    tokens_paid: Instant,
 }
 
 /// A request that is counted until it is dropped.
 #[derive(Debug)]
-pub struct CountedRequest(Option<(Arc<KeyUsage>, Box<str>)>);
+pub struct CountedRequest(Option<Counted>);
+
+#[derive(Debug)]
+struct Counted {
+    usage: Arc<KeyUsage>,
+    name: Box<str>,
+    tokens_per_minute: Option<u32>,
+}
 
 impl KeyUsage {
     /// Without any use.
@@ -78,20 +98,28 @@ impl KeyUsage {
 
     /// Counts a request of a key.
     ///
-    /// A key may make all requests of a minute at once, and then as many as its rate allows.
+    /// A key may make all requests of a minute at once, and use all tokens; then as many as its rate allows.
     ///
     /// # Errors
     /// It would exceed a limit of the key; then it does not count.
     pub fn count(self: &Arc<Self>, key: &Key, now: Instant) -> Result<CountedRequest, LimitReached> {
-        let (per_minute, most) = (key.terms().requests_per_minute, key.terms().max_parallel);
-        if per_minute.is_none() && most.is_none() {
+        let terms = key.terms();
+        let (per_minute, tokens_per_minute, most) =
+            (terms.requests_per_minute, terms.tokens_per_minute, terms.max_parallel);
+        if per_minute.is_none() && tokens_per_minute.is_none() && most.is_none() {
             return Ok(CountedRequest(None));
         }
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.lock();
         names.forget_unused(now);
-        let used = names.known.entry(key.name.clone()).or_insert(Used { parallel: 0, paid: now });
+        let used = names.known.entry(key.name.clone()).or_insert(Used { parallel: 0, paid: now, tokens_paid: now });
         if let Some(most) = most.filter(|most| used.parallel >= *most) {
             return Err(LimitReached::Parallel { most });
+        }
+        if let Some(per_minute) = tokens_per_minute
+            && let Some(over) = used.tokens_paid.checked_duration_since(now + MINUTE)
+        {
+            // Until there is a whole token.
+            return Err(LimitReached::Tokens { per_minute, retry_after: over + MINUTE / per_minute.max(1) });
         }
         if let Some(per_minute) = per_minute {
             let paid = used.paid.max(now) + MINUTE / per_minute.max(1);
@@ -101,14 +129,29 @@ impl KeyUsage {
             used.paid = paid;
         }
         used.parallel += 1;
-        Ok(CountedRequest(Some((Arc::clone(self), key.name.clone()))))
+        Ok(CountedRequest(Some(Counted { usage: Arc::clone(self), name: key.name.clone(), tokens_per_minute })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CountedRequest {
+    /// Counts tokens of the request and of its answer.
+    pub fn spend(&self, tokens: u64, now: Instant) {
+        let Some(Counted { usage, name, tokens_per_minute: Some(per_minute) }) = &self.0 else { return };
+        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+        if let Some(used) = usage.lock().known.get_mut(name) {
+            used.tokens_paid = used.tokens_paid.max(now) + MINUTE * tokens / (*per_minute).max(1);
+        }
     }
 }
 
 impl Names {
     fn forget_unused(&mut self, now: Instant) {
         if self.known.len() >= self.sweep_at {
-            self.known.retain(|_, used| used.parallel > 0 || used.paid > now);
+            self.known.retain(|_, used| used.parallel > 0 || used.paid.max(used.tokens_paid) > now);
             self.sweep_at = FEW_NAMES.max(self.known.len() * 2);
         }
     }
@@ -116,9 +159,8 @@ impl Names {
 
 impl Drop for CountedRequest {
     fn drop(&mut self) {
-        let Some((usage, name)) = self.0.take() else { return };
-        let mut names = usage.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(used) = names.known.get_mut(&name) {
+        let Some(Counted { usage, name, .. }) = self.0.take() else { return };
+        if let Some(used) = usage.lock().known.get_mut(&name) {
             used.parallel = used.parallel.saturating_sub(1);
         }
     }
@@ -165,6 +207,26 @@ mod tests {
         }
         drop(one);
         assert!(usage.count(&key, now).is_ok());
+    }
+
+    #[test]
+    fn a_request_begins_while_there_are_tokens_and_what_it_takes_beyond_them_is_missing_later() {
+        let (usage, start) = (KeyUsage::new(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let key = key("a", KeyTerms { tokens_per_minute: Some(60), ..KeyTerms::default() });
+        let (one, two) = (usage.count(&key, start).unwrap(), usage.count(&key, start).unwrap());
+        one.spend(59, start);
+        let three = usage.count(&key, start).unwrap();
+        two.spend(1, start);
+        let limit = usage.count(&key, start).unwrap_err();
+        assert_eq!(limit, LimitReached::Tokens { per_minute: 60, retry_after: Duration::from_secs(1) });
+        assert_eq!(limit.to_string(), "the key may use 60 tokens in a minute, and has used them");
+        assert!(usage.count(&key, after(1)).is_ok(), "one of them has come back");
+        three.spend(120, after(1));
+        assert_eq!(usage.count(&key, after(1)).unwrap_err().retry_after(), Duration::from_secs(120));
+        assert!(usage.count(&key, after(120)).is_err() && usage.count(&key, after(121)).is_ok());
+        one.spend(u64::MAX, after(121));
+        assert!(usage.count(&key, after(3600)).is_err(), "a false number ends no program");
     }
 
     #[test]

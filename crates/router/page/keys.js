@@ -25,7 +25,7 @@ function terms(key) {
   if (key.kind === "worker") return "";
   const providers = !key.providers ? "all providers" : key.providers.map((name) => (name === "gpu" ? "workers" : name)).join(", ");
   return [providers, key.models && `models ${key.models.join(", ")}`, key.requests_per_minute && `${key.requests_per_minute} a minute`,
-    key.max_parallel && `${key.max_parallel} at once`].filter(Boolean).join("; ");
+    key.tokens_per_minute && `${key.tokens_per_minute} tokens a minute`, key.max_parallel && `${key.max_parallel} at once`].filter(Boolean).join("; ");
 }
 
 function revoker(key, act) {

@@ -209,6 +209,7 @@ impl Hub {
         self.update(|inner| {
             let counts = inner.board.finish(worker, &complete.job_id, true);
             if counts && let Some((id, entry)) = inner.entries.remove_entry(&*complete.job_id) {
+                entry.spend(&complete);
                 let mut line = entry.access_line(&id).counts(&complete);
                 // The worker keeps an engine's answer until it knows that all of it is here.
                 if let Some(link) = inner.links.get_mut(&worker) {

@@ -85,10 +85,11 @@ fn entry(key: &Key, now: Timestamp, uses: &LastUses) -> Value {
         "last_used": uses.at(key.id).map(|at| at.to_string()),
     });
     if key.kind == KeyKind::Api {
-        let KeyTerms { models, providers, requests_per_minute, max_parallel } = key.terms();
+        let KeyTerms { models, providers, requests_per_minute, tokens_per_minute, max_parallel } = key.terms();
         entry["models"] = json!(models);
         entry["providers"] = json!(providers);
         entry["requests_per_minute"] = json!(requests_per_minute);
+        entry["tokens_per_minute"] = json!(tokens_per_minute);
         entry["max_parallel"] = json!(max_parallel);
     }
     entry
@@ -111,11 +112,12 @@ fn notes(key: &Key, now: Timestamp, uses: &LastUses) -> Vec<String> {
     if let Some(expires) = key.expires {
         notes.push(format!("{} {expires}", if key.is_expired(now) { "expired" } else { "expires" }));
     }
-    let KeyTerms { models, providers, requests_per_minute, max_parallel } = key.terms();
+    let KeyTerms { models, providers, requests_per_minute, tokens_per_minute, max_parallel } = key.terms();
     let listed = |what: &str, names: &Option<Vec<String>>| Some(format!("{what} {}", names.as_ref()?.join(", ")));
     notes.extend(listed("models", models));
     notes.extend(listed("providers", providers));
     notes.extend(requests_per_minute.map(|count| format!("{count} requests a minute")));
+    notes.extend(tokens_per_minute.map(|count| format!("{count} tokens a minute")));
     notes.extend(max_parallel.map(|count| format!("{count} in parallel")));
     notes
 }

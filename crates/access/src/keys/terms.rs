@@ -20,6 +20,9 @@ pub struct KeyTerms {
     /// Requests in a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
+    /// Tokens in a minute, of requests and answers together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<u32>,
     /// Requests that run or wait at one time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_parallel: Option<u32>,
@@ -27,7 +30,7 @@ pub struct KeyTerms {
 
 /// Those of a key without terms.
 pub(super) static UNLIMITED: KeyTerms =
-    KeyTerms { models: None, providers: None, requests_per_minute: None, max_parallel: None };
+    KeyTerms { models: None, providers: None, requests_per_minute: None, tokens_per_minute: None, max_parallel: None };
 
 /// Those of most keys, which share them.
 static WORKERS_ONLY: LazyLock<Arc<KeyTerms>> = LazyLock::new(|| Arc::new(KeyTerms::workers_only()));

@@ -130,7 +130,7 @@ pub(super) fn provider(provider: &ProviderSnapshot, now: Moment) -> ProviderStat
 }
 
 pub(super) fn key(key: &Key, snapshot: &HubSnapshot, uses: &LastUses, now: Moment) -> KeyStatus {
-    let KeyTerms { models, providers, requests_per_minute, max_parallel } = key.terms().clone();
+    let KeyTerms { models, providers, requests_per_minute, tokens_per_minute, max_parallel } = key.terms().clone();
     KeyStatus {
         name: key.name.to_string(),
         kind: match key.kind {
@@ -145,6 +145,7 @@ pub(super) fn key(key: &Key, snapshot: &HubSnapshot, uses: &LastUses, now: Momen
         models,
         providers,
         requests_per_minute,
+        tokens_per_minute,
         max_parallel,
         workers: snapshot
             .workers

@@ -103,7 +103,7 @@ async fn answer(
         whole: WholeRequest { http, model: place },
         chat: chat.map_or(AsChat::Unneeded, |chat| chat.into_job(traceparent)),
         key,
-        _counted: counted,
+        counted,
         _body_bytes: body_bytes,
     };
     let mut client = ClientJob::new(shared, shared.hub.submit(id, job, answer)?, stream, api);

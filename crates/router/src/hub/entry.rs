@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_llama::PathTask;
-use auxot_protocol::{HttpRequest, Job, JobRequest};
+use auxot_protocol::{Complete, HttpRequest, Job, JobRequest};
 use bytes::Bytes;
 use tokio_util::sync::DropGuard;
 
@@ -37,7 +37,7 @@ pub(crate) struct RequestedJob {
     /// The client's key.
     pub(crate) key: Arc<Key>,
     /// It counts towards the limits of the key.
-    pub(crate) _counted: CountedRequest,
+    pub(crate) counted: CountedRequest,
     /// Its part of the bound over all bodies.
     pub(crate) _body_bytes: BudgetShare,
 }
@@ -194,6 +194,13 @@ impl JobEntry {
 
     pub(super) fn age(&self) -> Duration {
         self.accepted.elapsed()
+    }
+
+    /// Takes the tokens that are known from those of its key.
+    pub(super) fn spend(&self, complete: &Complete<'_>) {
+        let known = [complete.input_tokens, complete.cache_tokens, complete.output_tokens];
+        let tokens = known.into_iter().flatten().fold(0, u64::saturating_add);
+        self.request.counted.spend(tokens, Instant::now());
     }
 
     /// Its times and places for the access log.

@@ -47,6 +47,9 @@ pub struct CreateArgs {
     /// Requests of the API key in a minute [default: no limit].
     #[arg(long, value_name = "REQUESTS")]
     pub requests_per_minute: Option<String>,
+    /// Tokens of the API key in a minute, of requests and answers together [default: no limit].
+    #[arg(long, value_name = "TOKENS")]
+    pub tokens_per_minute: Option<String>,
     /// A duration such as `30d` or a date such as `2027-01-31` from which on the keys are not good [default: never].
     #[arg(long, value_name = "WHEN")]
     pub expires: Option<String>,
@@ -129,11 +132,12 @@ impl CreateArgs {
             models: (!self.models.is_empty()).then(|| self.models.clone()),
             providers: (self.providers != [ALL]).then(|| self.providers.clone()),
             requests_per_minute: reading.take(self.requests_per_minute.as_deref(), "requests-per-minute", "", count),
+            tokens_per_minute: reading.take(self.tokens_per_minute.as_deref(), "tokens-per-minute", "", count),
             max_parallel: reading.take(self.max_parallel.as_deref(), "max-parallel", "", count),
         };
         let expires = reading.take(self.expires.as_deref(), "expires", "", moment);
         if self.kind == KindArg::Worker && terms != KeyTerms::workers_only() {
-            let limits = "--models, --providers, --max-parallel and --requests-per-minute are for API keys";
+            let limits = "models, providers, --max-parallel and limits of a minute are for API keys";
             reading.faults.push(format!("cannot limit a worker's key: {limits}"));
         }
         if self.models.iter().chain(&self.providers).any(|name| name.trim().is_empty()) {

@@ -43,6 +43,8 @@ fn an_api_key_has_its_terms_and_stays_with_the_workers_unless_others_are_named()
         "2",
         "--requests-per-minute",
         "60",
+        "--tokens-per-minute",
+        "100000",
         "--expires",
         "2999-01-31",
     ]);
@@ -56,13 +58,19 @@ fn an_api_key_has_its_terms_and_stays_with_the_workers_unless_others_are_named()
     assert_eq!(list[0]["id"].as_str().unwrap(), &made["api_key"].as_str().unwrap()[..12]);
     let terms = [&list[2]["models"], &list[2]["providers"], &list[2]["max_parallel"], &list[2]["requests_per_minute"]];
     assert_eq!(terms, [&json!(["qwen3-8b", "gemma"]), &json!(["gpu", "openai"]), &json!(2), &json!(60)]);
+    assert_eq!(list[2]["tokens_per_minute"], 100_000);
     assert_eq!((&list[1]["expires"], &list[1]["expired"]), (&json!("2999-01-31T00:00:00Z"), &json!(false)));
     assert_eq!((&list[3]["providers"], &list[3]["models"]), (&Value::Null, &Value::Null));
     let table = keys.printed(&["list"]);
     assert_eq!(table.lines().count(), 4);
-    for part in
-        ["models qwen3-8b, gemma", "providers gpu, openai", "60 requests a minute", "2 in parallel", "expires 2999"]
-    {
+    for part in [
+        "models qwen3-8b, gemma",
+        "providers gpu, openai",
+        "60 requests a minute",
+        "100000 tokens a minute",
+        "2 in parallel",
+        "expires 2999",
+    ] {
         assert!(table.contains(part), "{part} in {table}");
     }
 }

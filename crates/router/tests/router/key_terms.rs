@@ -1,4 +1,4 @@
-//! What a key may use, and how much: models, providers, requests in a minute and at one time.
+//! What a key may use, and how much: models, providers, requests and tokens in a minute, and requests at one time.
 
 use auxot_router::keys::{KeyFile, KeyTerms, NewKeys};
 use auxot_router::{CloudApi, Config, Keys, ProviderConfig, Router};
@@ -193,6 +193,25 @@ async fn requests_of_a_minute_are_limited() {
     let body: Value = third.json().await.unwrap();
     assert_eq!(body["error"]["code"], "rate_limit_exceeded");
     assert_eq!(limited.models().await, ["m"], "a list is no request for a model");
+}
+
+#[tokio::test]
+async fn tokens_of_a_minute_are_limited() {
+    let limited = Limited::new(KeyTerms { tokens_per_minute: Some(7), ..KeyTerms::default() }, Vec::new()).await;
+    let mut worker = limited.worker(&["m"]).await;
+    for _ in 0..2 {
+        let asked = limited.ask("/v1/chat/completions", Some("m"));
+        let job = worker.job().await;
+        // Six tokens.
+        worker.complete(&job, "x").await;
+        assert_eq!(asked.json().await.0, 200);
+    }
+    let third = limited.ask("/v1/messages", Some("m")).response().await;
+    let seconds: u32 = third.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!(third.status() == 429 && (1..=60).contains(&seconds), "{seconds}");
+    let body: Value = third.json().await.unwrap();
+    assert_eq!((&body["type"], &body["error"]["type"]), (&json!("error"), &json!("rate_limit_error")));
+    assert!(body["error"]["message"].as_str().unwrap().contains("7 tokens in a minute"), "{body}");
 }
 
 #[tokio::test]

@@ -38,6 +38,9 @@ pub struct KeyStatus {
     pub providers: Option<Vec<String>>,
     /// Requests in a minute; absent for no limit.
     pub requests_per_minute: Option<u32>,
+    /// Tokens in a minute, of requests and answers together; absent for no limit.
+    #[serde(default)]
+    pub tokens_per_minute: Option<u32>,
     /// Requests at one time; absent for no limit.
     pub max_parallel: Option<u32>,
     /// Workers that are connected with it.
