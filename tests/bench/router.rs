@@ -2,9 +2,10 @@
 
 mod picture;
 mod scale;
+mod status;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ pub(crate) struct Router {
     pub(crate) address: SocketAddr,
     pub(crate) worker_key: String,
     pub(crate) api_key: String,
+    binary: PathBuf,
+    /// The folder of its control socket.
+    runtime: PathBuf,
     _scratch: Scratch,
 }
 
@@ -66,11 +70,15 @@ impl Router {
         let mut command = Command::new(program);
         command.args(["serve", "--port", "0", "--max-waiting", "20000", "--idle-timeout", "10m", "--keys-file"]);
         command.arg(&file).env_clear().env("NO_COLOR", "1");
+        let runtime = scratch.join("run");
+        command.env("AUXOT_ROUTER_RUNTIME_DIR", &runtime);
+        let binary = program.to_owned();
         let mut program = Program::start(command);
         let line = program.line("addr=", DEADLINE).await;
         let address = line.split("addr=").nth(1).and_then(|rest| rest.split(' ').next()).context("no address")?;
         let address = address.parse().with_context(|| format!("cannot read the address in {line}"))?;
-        Ok(Self { program, address, worker_key: key("worker_key")?, api_key: key("api_key")?, _scratch: scratch })
+        let (worker_key, api_key) = (key("worker_key")?, key("api_key")?);
+        Ok(Self { program, address, worker_key, api_key, binary, runtime, _scratch: scratch })
     }
 
     /// A worker with these slots for each model.

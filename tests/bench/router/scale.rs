@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::picture::{Line, draw};
-use super::{Router, heartbeat, received, requests};
+use super::{Router, heartbeat, received, requests, status};
 use crate::figure::Figure;
 
 /// Numbers of workers, each with 50 models and eight devices.
@@ -56,8 +56,10 @@ pub(super) async fn run(router: Router) -> anyhow::Result<Vec<Figure>> {
         std::fs::write(path, draw("CPU time of the router, by the number of workers", &SIZES, &lines))?;
     }
     let last = SIZES.len() - 1;
-    Ok(vec![
+    let mut figures = vec![
         Figure::at_most("router: a request among 1,000 workers over one among 10", "µs", asked[last] - asked[0], 20.0),
         Figure::at_most("router: a worker that joins 1,000 over one that joins 10", "x", joins[last] / joins[0], 2.0),
-    ])
+    ];
+    figures.extend(status::run(&router).await?);
+    Ok(figures)
 }
