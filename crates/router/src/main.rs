@@ -13,7 +13,9 @@ use auxot_router::{Router, StartError};
 use clap::Parser;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// A setting, an argument or a key file cannot be used.
 const USAGE: u8 = 64;
@@ -112,14 +114,14 @@ const LOGGING: [&str; 4] = ["auxot_router", "auxot_access", "auxot_server_tls", 
 
 /// The level applies to this project only: other libraries log whole frames, and a frame contains a key.
 fn start_log(logging: Logging) {
-    let level = logging.level;
-    let filter = LOGGING.iter().fold("warn".to_owned(), |filter, name| format!("{filter},{name}={level}"));
-    let filter = EnvFilter::new(filter);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let own = LOGGING.map(|name| (name, logging.level));
+    let targets = Targets::new().with_default(LevelFilter::WARN).with_targets(own);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let log = tracing_subscriber::registry().with(targets);
     if logging.json {
-        log.json().flatten_event(true).init();
+        log.with(lines.json().flatten_event(true)).init();
     } else {
-        log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init();
+        log.with(lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr()))).init();
     }
 }
 
