@@ -18,6 +18,9 @@ use super::limits::{MOST_LEVELS, MOST_TOOLS};
 pub struct Peek {
     /// The model that it names.
     pub model: Option<ModelName>,
+    /// Whether another server may find another model in it: there is a further field `model`, of which engines take the
+    /// last, or one with capital letters, which some servers take for the same.
+    pub has_other_models: bool,
     /// Whether it wants a stream of events.
     pub stream: bool,
     /// Where the list of its messages is, with the brackets.
@@ -105,11 +108,18 @@ impl Peek {
             scan.value(Role::Other)?;
             return scan.end().map(|()| peek);
         }
-        let (mut options, mut is_empty) = (Vec::new(), true);
+        let (mut options, mut is_empty, mut has_model) = (Vec::new(), true, false);
         scan.object(|scan, key| {
             is_empty = false;
             match key {
-                b"model" => peek.model = scan.model()?,
+                b"model" => {
+                    peek.has_other_models |= std::mem::replace(&mut has_model, true);
+                    peek.model = scan.model()?;
+                }
+                _ if key.eq_ignore_ascii_case(b"model") => {
+                    peek.has_other_models = true;
+                    scan.value(Role::Other)?;
+                }
                 b"stream" => peek.stream = scan.is_true()?,
                 b"tools" => peek.tools = scan.tools()?,
                 // Conversations of the three APIs.

@@ -146,7 +146,13 @@ fn peek(path: &ApiPath, fields: &HeaderMap, body: &[u8]) -> Result<Peek, Failure
         return Ok(Peek::default());
     }
     // A URL that an engine would fetch is for the worker to allow.
-    Peek::fetching(body, &|_| true).map_err(|error| BadRequest::new(error.to_string()).into())
+    let peek = Peek::fetching(body, &|_| true).map_err(|error| BadRequest::new(error.to_string()))?;
+    if peek.has_other_models {
+        // The name decides about access, and a cloud may take another one than an engine does.
+        let fault = BadRequest::new("cannot choose a model: the request must have one field `model`, in small letters");
+        return Err(fault.of("model").code("invalid_value").into());
+    }
+    Ok(peek)
 }
 
 fn passed_on(fields: &HeaderMap) -> Vec<(String, String)> {

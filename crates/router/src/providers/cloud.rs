@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_access::keys::is_exposed;
+use auxot_llama::model_of_query;
 use auxot_protocol::Complete;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -126,7 +127,10 @@ impl Cloud {
         let mut url = self.url.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}{}", path.strip_prefix("/v1").unwrap_or(path)));
-        url.set_query(query);
+        // The model of a query is for this router: the cloud's own name of it is in the body.
+        let pairs = query.unwrap_or_default().split('&');
+        let others: Vec<&str> = pairs.filter(|pair| model_of_query(pair).is_none() && !pair.is_empty()).collect();
+        url.set_query((!others.is_empty()).then(|| others.join("&")).as_deref());
         url
     }
 

@@ -128,6 +128,29 @@ async fn nothing_leaves_for_a_provider_that_the_key_does_not_name() {
 }
 
 #[tokio::test]
+async fn a_body_names_one_model() {
+    let cloud = CloudServer::start().await;
+    let limited = Limited::new(models(&["m"]), vec![cloud.provider("far", CloudApi::OpenAi)]).await;
+    for names in [r#""model":"dear","model":"m""#, r#""model":"m","Model":"dear""#, r#""MODEL":"dear""#] {
+        let body = format!(r#"{{{names},"messages":[{{"role":"user","content":"hi"}}]}}"#);
+        for path in ["/v1/chat/completions", "/v1/completions?model=m", "/v1/messages?model=m"] {
+            let post = limited.client.request("POST", path).bearer_auth(&limited.key).body(body.clone());
+            let response = within_deadline("a refusal", post.send()).await.unwrap();
+            assert_eq!(response.status(), 400, "{path} {names}");
+            let refused: Value = response.json().await.unwrap();
+            assert!(refused["error"]["message"].as_str().unwrap().contains("one field `model`"), "{refused}");
+        }
+    }
+    cloud.expect_no_request();
+    let asked = limited.ask("/v1/chat/completions?model=m&beta=1", Some("dear"));
+    let request = cloud.request().await;
+    assert!(request.head.starts_with("POST /base/v1/chat/completions?beta=1 HTTP"), "{}", request.head);
+    assert_eq!(request.body["model"], "own");
+    request.json(200, ANSWER).await;
+    assert_eq!(asked.json().await.0, 200);
+}
+
+#[tokio::test]
 async fn the_type_of_a_body_hides_no_model() {
     let cloud = CloudServer::start().await;
     let limited = Limited::new(models(&["m"]), vec![cloud.provider("far", CloudApi::OpenAi)]).await;

@@ -32,6 +32,21 @@ fn the_model_and_the_stream_are_found_wherever_they_are() {
 }
 
 #[test]
+fn a_further_model_is_found_however_it_is_written() {
+    for body in [
+        r#"{"model":"a","model":"b"}"#,
+        r#"{"model":null,"mod\u0065l":"b"}"#,
+        r#"{"Model":"a"}"#,
+        r#"{"model":"a","n":1,"MODEL":{}}"#,
+    ] {
+        assert!(peek(body).has_other_models, "{body}");
+    }
+    for body in [r#"{"model":"a"}"#, r#"{"models":"a","x":{"model":"a","model":"b"}}"#, r#"{"model":"model"}"#] {
+        assert!(!peek(body).has_other_models, "{body}");
+    }
+}
+
+#[test]
 fn what_is_not_json_is_refused_and_no_text_reads_past_its_end() {
     let whole = r#"{"model":"m","messages":[{"content":"a\"b"}],"n":1}"#;
     for end in 0..whole.len() {
