@@ -8,6 +8,7 @@ mod forward;
 mod head;
 mod inbox;
 mod join;
+mod unix_wire;
 mod wire;
 
 use std::io;

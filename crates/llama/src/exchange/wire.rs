@@ -1,6 +1,7 @@
 //! One connection to an engine, over a unix socket or TCP.
 
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
     os::fd::OwnedFd,
     path::Path,
@@ -12,12 +13,12 @@ use std::{
 use secrecy::ExposeSecret;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::{TcpStream, UnixStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
     time::Instant,
 };
 
-use super::OpenError;
+use super::{OpenError, unix_wire::UnixWire};
 use crate::Endpoint;
 
 /// How long connecting is repeated while the engine's accept queue is full.
@@ -26,7 +27,7 @@ const QUEUE_PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub(super) enum Wire {
-    Unix(UnixStream),
+    Unix(UnixWire),
     Tcp(TcpStream),
 }
 
@@ -53,19 +54,21 @@ impl Wire {
     /// is empty, but `try_read` needs one more system call for every event.
     pub(super) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Unix(stream) => stream.read(buffer).await,
+            Self::Unix(stream) => poll_fn(|context| stream.poll_read(context, buffer)).await,
             Self::Tcp(stream) => stream.read(buffer).await,
         }
     }
 
     /// As [`Self::read`], for a caller that polls.
     pub(super) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        ready!(match self {
-            Self::Unix(stream) => Pin::new(stream).poll_read(context, &mut buffer),
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, &mut buffer),
-        })?;
-        Poll::Ready(Ok(buffer.filled().len()))
+        match self {
+            Self::Unix(stream) => stream.poll_read(context, buffer),
+            Self::Tcp(stream) => {
+                let mut buffer = ReadBuf::new(buffer);
+                ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
+                Poll::Ready(Ok(buffer.filled().len()))
+            }
+        }
     }
 
     /// Whether the other side has neither closed the connection nor sent anything. The system is asked, because what the
@@ -73,7 +76,7 @@ impl Wire {
     pub(super) fn is_open_and_silent(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit()];
         let seen = match self {
-            Self::Unix(stream) => SockRef::from(stream).peek(&mut byte),
+            Self::Unix(stream) => SockRef::from(stream.socket()).peek(&mut byte),
             Self::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
         };
         seen.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
@@ -81,10 +84,20 @@ impl Wire {
 
     /// Writes both parts without the first `sent` bytes, in one system call when they fit.
     pub(super) async fn send(&mut self, head: &[u8], body: &[u8], sent: usize) -> io::Result<()> {
-        match self {
-            Self::Unix(stream) => send(stream, head, body, sent).await,
-            Self::Tcp(stream) => send(stream, head, body, sent).await,
+        let mut parts = [IoSlice::new(head), IoSlice::new(body)];
+        let mut left = &mut parts[..];
+        IoSlice::advance_slices(&mut left, sent);
+        while !left.is_empty() {
+            let written = match self {
+                Self::Unix(stream) => stream.write(left).await?,
+                Self::Tcp(stream) => stream.write_vectored(left).await?,
+            };
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            IoSlice::advance_slices(&mut left, written);
         }
+        Ok(())
     }
 }
 
@@ -100,7 +113,7 @@ pub(super) async fn open(endpoint: &Endpoint, head: &[u8], body: &[u8]) -> Resul
 
 /// A unix socket with a full accept queue returns `WouldBlock` at once, and cpp-httplib's queue is short: a burst of jobs
 /// fills it, so connecting is repeated for a while.
-async fn connect_unix(path: &Path, head: &[u8], body: &[u8]) -> io::Result<(UnixStream, usize)> {
+async fn connect_unix(path: &Path, head: &[u8], body: &[u8]) -> io::Result<(UnixWire, usize)> {
     let give_up = Instant::now() + QUEUE_TIMEOUT;
     loop {
         match open_unix(path, head, body) {
@@ -114,27 +127,13 @@ async fn connect_unix(path: &Path, head: &[u8], body: &[u8]) -> io::Result<(Unix
 
 /// Sends the request before the socket is registered with the runtime. A unix socket is connected at once or never, so there
 /// is nothing to wait for; tokio would wait for "writable" twice, which is most of the delay of a first token.
-fn open_unix(path: &Path, head: &[u8], body: &[u8]) -> io::Result<(UnixStream, usize)> {
+fn open_unix(path: &Path, head: &[u8], body: &[u8]) -> io::Result<(UnixWire, usize)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.connect(&SockAddr::unix(path)?)?;
     // A fault here repeats at the next write, which handles it.
     let sent = socket.send_vectored(&[IoSlice::new(head), IoSlice::new(body)]).unwrap_or(0);
-    let stream = UnixStream::from_std(OwnedFd::from(socket).into())?;
-    Ok((stream, sent))
-}
-
-async fn send(stream: &mut (impl AsyncWrite + Unpin), head: &[u8], body: &[u8], sent: usize) -> io::Result<()> {
-    let mut parts = [IoSlice::new(head), IoSlice::new(body)];
-    let mut left = &mut parts[..];
-    IoSlice::advance_slices(&mut left, sent);
-    while !left.is_empty() {
-        match stream.write_vectored(left).await? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => IoSlice::advance_slices(&mut left, written),
-        }
-    }
-    Ok(())
+    Ok((UnixWire::new(OwnedFd::from(socket).into())?, sent))
 }
 
 /// The head of a request for an event stream. `None` when path or key are not valid in a head.

@@ -150,3 +150,31 @@ async fn a_stream_is_joined_into_an_answer_with_a_length() {
     );
     assert!(forward.into_kept().is_some());
 }
+
+#[tokio::test]
+async fn a_body_that_the_socket_does_not_take_at_once_arrives_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("e.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let body = vec![b'x'; 4 << 20];
+    let (endpoint, none) = (Endpoint::Unix(path), HeaderMap::new());
+    let head = ForwardHead { method: &Method::POST, target: "/tokenize", fields: &none };
+    let sending = Forward::send(&endpoint, head, &body);
+    tokio::pin!(sending);
+    // The socket is full before the engine reads anything.
+    let waits = poll_fn(|context| Poll::Ready(sending.as_mut().poll(context).is_pending())).await;
+    assert!(waits);
+    let reading = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(&body) {
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "the body ends early");
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        stream
+    };
+    let (sent, _engine) = tokio::join!(sending, reading);
+    let mut forward = sent.unwrap();
+    assert_eq!(forward.head().await.unwrap().status, 200);
+    assert_eq!(whole(&mut forward).await, Ok("ok".to_owned()));
+}
