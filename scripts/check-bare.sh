@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
-# usage: scripts/check-bare.sh [run] [test]
+# usage: scripts/check-bare.sh [run] [test] [ratio]
 #
-# Runs the README's two commands (or the one named) in a bare Debian 12 root: minbase, the packages that the README names,
+# Runs the README's two commands (or those named) in a bare Debian 12 root: minbase, the packages that the README names,
 # and this machine's Rust toolchain, nothing else. What works only here, because of a package or a cache that this machine
 # happens to have, fails there. Needs root, debootstrap, and the package registries; the tree checked is HEAD, not the working tree.
 #
 # The root is made anew each time in BARE_ROOT (/tmp/auxot-bare), from a minbase archive that is kept in the cache, and removed
 # when all has passed. KEEP=1 keeps it; TEST_USER=1 runs the commands as a user other than root.
+#
+# `ratio` is a figure, for a quiet machine: the time of `make run` up to its answer, over the time of its build and downloads alone,
+# each without a build, an engine or a model, and with the crates fetched before. More than 1.15 is a failure.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 commands=("$@")
 [ ${#commands[@]} -gt 0 ] || commands=(run test)
 for command in "${commands[@]}"; do
-  case $command in run | test) ;; *) sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 64 ;; esac
+  case $command in run | test | ratio) ;; *) sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 64 ;; esac
 done
 
 die() { printf 'check-bare: %s\n' "$*" >&2; exit 1; }
@@ -94,32 +97,66 @@ nothing_left() {
   die "$1 left processes behind: $left"
 }
 
+now() { date +%s%3N; }
+
+# `make run` up to its answer, and Ctrl-C. Sets `answered`, the milliseconds up to the answer.
+run() {
+  local log=$root/make-run.log group status=0 began
+  began=$(now)
+  # With job control it gets a group of its own. Ctrl-C is ignored where this script itself runs in the background of
+  # another, and what was ignored at a start stays so: env makes it what it is at a terminal.
+  set -m
+  inside env --default-signal=INT sh -c 'cd /src/auxot-worker && make run' >"$log" 2>&1 &
+  group=$!
+  set +m
+  until grep -q '^Ctrl-C ends it' "$log"; do
+    kill -0 "$group" 2>/dev/null || { cat "$log"; die "make run ended by itself"; }
+    sleep 0.1
+  done
+  answered=$(($(now) - began))
+  kill -INT -- "-$group"
+  wait "$group" || status=$?
+  cat "$log"
+  # 130 is make's own word for Ctrl-C.
+  case $status in 0 | 2 | 130) ;; *) die "make run ended with $status after Ctrl-C" ;; esac
+  nothing_left "make run"
+}
+
+# What `make run` builds and downloads, alone. Sets `parts`, its milliseconds.
+build_and_downloads() {
+  local began
+  began=$(now)
+  # shellcheck disable=SC2016 # HOME is that of the root
+  inside sh -c 'cd /src/auxot-worker && CARGO_TARGET_DIR=$HOME/.cache/auxot/target cargo build --locked --package auxot-worker --package auxot-router &&
+    scripts/get-engine.sh && scripts/get-model.sh' >"$root/parts.log" 2>&1 || { tail -n 20 "$root/parts.log" >&2; die "the build or a download failed"; }
+  parts=$(($(now) - began))
+}
+
+forget_results() { inside rm -rf "$home/.cache"; }
+
 for command in "${commands[@]}"; do
-  say "make $command"
-  began=$(date +%s)
-  log=$root/make-$command.log
-  if [ "$command" = test ]; then
-    inside sh -c 'cd /src/auxot-worker && make test' 2>&1 | tee "$log"
-  else
-    # With job control it gets a group of its own. Ctrl-C is ignored where this script itself runs in the background of
-    # another, and what was ignored at a start stays so: env makes it what it is at a terminal.
-    set -m
-    inside env --default-signal=INT sh -c 'cd /src/auxot-worker && make run' >"$log" 2>&1 &
-    group=$!
-    set +m
-    until grep -q '^Ctrl-C ends it' "$log"; do
-      kill -0 "$group" 2>/dev/null || { cat "$log"; die "make run ended by itself"; }
-      sleep 1
-    done
-    kill -INT -- "-$group"
-    status=0
-    wait "$group" || status=$?
-    cat "$log"
-    # 130 is make's own word for Ctrl-C.
-    case $status in 0 | 2 | 130) ;; *) die "make run ended with $status after Ctrl-C" ;; esac
-  fi
-  nothing_left "make $command"
-  say "make $command passed in $(($(date +%s) - began)) s"
+  began=$(now)
+  case $command in
+    run)
+      say "make run"
+      run ;;
+    test)
+      say "make test"
+      inside sh -c 'cd /src/auxot-worker && make test' 2>&1 | tee "$root/make-test.log"
+      nothing_left "make test" ;;
+    ratio)
+      inside sh -c 'cd /src/auxot-worker && cargo fetch --locked --quiet' || die "cannot fetch the crates"
+      forget_results
+      say "the build and the downloads of make run alone"
+      build_and_downloads
+      forget_results
+      say "make run"
+      run
+      ratio=$(awk "BEGIN { printf \"%.3f\", $answered / $parts }")
+      say "make run to its answer: $answered ms; its build and downloads alone: $parts ms; ratio $ratio (at most 1.15)"
+      awk "BEGIN { exit !($ratio <= 1.15) }" || die "make run takes too much time beside its build and downloads" ;;
+  esac
+  say "$command passed in $((($(now) - began) / 1000)) s"
 done
 
 if [ -z "${KEEP:-}" ]; then

@@ -22,6 +22,7 @@ case $1 in
   version) echo 1 ;;
   install)
     mkdir -p "$HOME/.config/auxot"
+    ! env | grep -q '^AUXOT_\(SIGNERS\|RELEASE\)=' || { echo "unknown variable"; exit 1; }
     echo "$*" >"$HOME/arguments"
     cat "$(dirname "$0")/auxot-router" >"$HOME/router" 2>/dev/null
     echo "${AUXOT_GPU_KEY:-}" >"$HOME/key"

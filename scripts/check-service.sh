@@ -20,21 +20,9 @@ worker=$target/$profile/auxot-worker router=$target/$profile/auxot-router engine
 for program in "$worker" "$router" "$engine"; do [ -x "$program" ] || die "cannot find $program; run: cargo build --workspace --bins"; done
 
 work=$(mktemp -d)
-leader='' nspawn=''
-finish() {
-  if [ -n "$leader" ]; then inside kill -s RTMIN+4 1 2>/dev/null || true; wait "$nspawn" 2>/dev/null || true; fi
-  rm -rf "$work"
-}
-trap finish EXIT
-
-base=${1:-$work/base}
-if [ ! -x "$base/usr/lib/systemd/systemd" ]; then
-  say "making a Debian root in $base"
-  debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps bookworm "$base" >"$work/debootstrap.log" 2>&1 ||
-    { tail -n 5 "$work/debootstrap.log" >&2; die "cannot make a Debian root"; }
-fi
-root=$work/root
-cp -a "$base" "$root"
+. scripts/container.sh
+trap 'halt; rm -rf "$work"' EXIT
+debian_root "${1:-$work/base}"
 
 # A release as the installer takes it, with the fake engine and one model.
 release=$root/opt/release
@@ -65,21 +53,7 @@ done
 
 # --- The container ---------------------------------------------------------------------------------------
 
-SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet -b -D "$root" --register=no --keep-unit --private-network --console=pipe \
-  --system-call-filter=bpf --capability=CAP_BPF,CAP_NET_ADMIN,CAP_SYS_RESOURCE,CAP_PERFMON >"$work/console" 2>&1 </dev/null &
-nspawn=$!
-inside() {
-  nsenter --target "$leader" --mount --uts --ipc --net --pid --cgroup -- \
-    env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
-}
-outside() { nsenter --target "$leader" --net -- "$@"; }
-tries=0
-until leader=$(pgrep --parent "$nspawn" --newest) && inside systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; do
-  tries=$((tries + 1))
-  [ $tries -lt 300 ] || { tail -n 5 "$work/console" >&2; die "the container does not boot"; }
-  sleep 0.1
-done
-outside ip link set lo up 2>/dev/null || inside ip link set lo up 2>/dev/null || true
+boot
 say "container: systemd runs, without a network"
 
 install() { inside sh /opt/release/install.sh --from /opt/release "$@"; }

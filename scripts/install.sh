@@ -88,6 +88,8 @@ check() {
 get SHA256SUMS || die "cannot find SHA256SUMS in $from"
 sums=$file
 signers=${AUXOT_SIGNERS:-}
+# The worker takes no variable of this name that it does not know.
+unset AUXOT_SIGNERS AUXOT_RELEASE
 if [ -n "$signers" ]; then [ -f "$signers" ] || die "cannot find the file of trusted keys $signers"
 elif [ -f "$config/release-signers" ]; then signers=$config/release-signers
 elif [ -n "$release_signers" ]; then
