@@ -17,7 +17,7 @@ use crate::gateway::{
 use crate::rig::{DEADLINE, walk};
 use crate::router::Router;
 use crate::samples::Samples;
-use crate::usage::cpu_time;
+use crate::usage::{cpu_time, thread_time};
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Figure>> {
     let chain = Chain::start(&binaries::program("auxot-router"), &binaries::program("auxot-worker")).await?;
@@ -84,21 +84,53 @@ impl Chain {
         files.into_iter().find(|path| leftovers::is_engine_socket(path)).context("no socket of an engine")
     }
 
-    /// The processor time of both programs.
-    fn cpu(&self) -> anyhow::Result<Duration> {
-        Ok(self.router.cpu()? + cpu_time(self.pid)?)
+    /// The processor time of the router and of the worker.
+    fn cpu(&self) -> anyhow::Result<[Duration; 2]> {
+        Ok([self.router.cpu()?, cpu_time(self.pid)?])
     }
 
     fn log(&self) -> String {
         std::fs::read_to_string(self.scratch.join("worker.log")).unwrap_or_default()
     }
 
-    /// The processor time of an event of unpaced streams, in microseconds.
-    async fn round(&self) -> anyhow::Result<f64> {
-        let (before, request) = (self.cpu()?, self.request(&format!("--tokens {TOKENS} --write-each")));
+    /// The processor time of an event of unpaced streams in the router and in the worker, in microseconds.
+    async fn round(&self) -> anyhow::Result<[f64; 2]> {
+        let (before, request) = (self.cpu()?, self.request(&unpaced_switches()));
         all_streams(self.router.address, &request).await?;
-        Ok(self.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / (STREAMS * TOKENS) as f64)
+        let mut used =
+            self.cpu()?.into_iter().zip(before).map(|(after, before)| of_event(after.saturating_sub(before)));
+        Ok([(); 2].map(|()| used.next().unwrap_or_default()))
     }
+
+    /// The processor time of an event for a program that only reads: no program between engine and client can use less.
+    fn reading(&self) -> anyhow::Result<f64> {
+        let (socket, request) = (self.socket()?, self.request(&unpaced_switches()));
+        std::thread::spawn(move || {
+            let thread = nix::unistd::gettid().as_raw();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let mut streams = tokio::task::JoinSet::new();
+                for _ in 0..STREAMS {
+                    let (mut stream, request) = (UnixStream::connect(&socket).await?, request.clone());
+                    streams.spawn(async move { exchange(&mut stream, &request).await });
+                }
+                while let Some(ended) = streams.join_next().await {
+                    ended??;
+                }
+                Ok(of_event(thread_time(thread)?))
+            })
+        })
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+fn unpaced_switches() -> String {
+    format!("--tokens {TOKENS} --write-each")
+}
+
+fn of_event(used: Duration) -> f64 {
+    used.as_secs_f64() * 1e6 / (STREAMS * TOKENS) as f64
 }
 
 impl Drop for Chain {
@@ -147,24 +179,31 @@ async fn first_byte(chain: &Chain, base: Option<&Chain>) -> anyhow::Result<Vec<F
 
 /// The processor time of both programs for an event.
 async fn unpaced(chain: &Chain, base: Option<&Chain>) -> anyhow::Result<Vec<Figure>> {
-    let (mut costs, mut before) = (Samples::default(), Samples::default());
+    let [mut router, mut worker, mut both, mut before, mut reading] = [(); 5].map(|()| Samples::default());
     for round in 0..=ROUNDS {
-        let cost = chain.round().await?;
+        let [in_router, in_worker] = chain.round().await?;
         let other = match base {
             Some(base) => Some(base.round().await?),
             None => None,
         };
+        let least = chain.reading()?;
         if round > 0 {
-            costs.push(cost);
-            other.into_iter().for_each(|other| before.push(other));
+            router.push(in_router);
+            worker.push(in_worker);
+            both.push(in_router + in_worker);
+            reading.push(least);
+            other.into_iter().for_each(|[router, worker]| before.push(router + worker));
         }
     }
-    eprintln!("the chain uses {:.2} µs per event", costs.median());
+    let (both, router, worker, reading) = (both.median(), router.median(), worker.median(), reading.median());
+    eprintln!(
+        "the chain uses {both:.2} µs per event: router {router:.2}, worker {worker:.2}; reading alone {reading:.2}"
+    );
     if base.is_none() {
         return Ok(Vec::new());
     }
     eprintln!("the other build uses {:.2} µs per event", before.median());
     let (name, ratio) =
-        ("chain: 32 unpaced streams: CPU of both per event, over the other build", costs.median() / before.median());
+        ("chain: 32 unpaced streams: CPU of both per event, over the other build", both / before.median());
     Ok(vec![Figure::at_most(name, "x", ratio, 0.6)])
 }
