@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// The counts of the prompt are within so many bytes of the beginning.
-const KEPT_FIRST: usize = 512;
+const KEPT_FIRST: usize = 1 << 10;
 /// The other counts are within so many bytes of the end.
 const KEPT_LAST: usize = 2 << 10;
 const USAGE: &[u8] = b"\"usage\":";
@@ -82,6 +82,7 @@ struct Usage {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
     prompt_tokens_details: Option<Details>,
     input_tokens_details: Option<Details>,
 }
@@ -102,9 +103,10 @@ impl Usage {
     /// The counts of the prompt, where these are here.
     fn prompt(&self) -> Option<PromptCounts> {
         let tokens = self.prompt_tokens.or(self.input_tokens)?;
-        // Anthropic's `input_tokens` are without those of the cache.
+        // Anthropic's `input_tokens` are without those of the cache, read and written.
         if let Some(cached) = self.cache_read_input_tokens {
-            return Some(PromptCounts { processed: Some(tokens), cached: Some(cached) });
+            let written = self.cache_creation_input_tokens.unwrap_or_default();
+            return Some(PromptCounts { processed: Some(tokens.saturating_add(written)), cached: Some(cached) });
         }
         let details = self.prompt_tokens_details.as_ref().or(self.input_tokens_details.as_ref());
         let cached = details.and_then(|details| details.cached_tokens);
@@ -153,6 +155,8 @@ data: [DONE]
         let anthropic =
             r#"{"type":"message","usage":{"cache_read_input_tokens":30,"input_tokens":5,"output_tokens":4}}"#;
         assert_eq!(of(anthropic), TokenCounts { generated: Some(4), processed: Some(5), cached: Some(30) });
+        let cloud = r#"{"usage": {"input_tokens":5,"cache_creation_input_tokens":9,"cache_read_input_tokens":0,"cache_creation":{"ephemeral_5m_input_tokens":9},"output_tokens":4,"service_tier":"standard"}}"#;
+        assert_eq!(of(cloud), TokenCounts { generated: Some(4), processed: Some(14), cached: Some(0) });
         let responses = r#"{"type":"response.completed","response":{"usage":{"input_tokens":9,"output_tokens":2}}}"#;
         assert_eq!(of(responses), TokenCounts { generated: Some(2), processed: Some(9), cached: None });
         for broken in [r#"{"usage":null}"#, r#"{"usage":{"completion_tokens":-1}}"#, r#"{"timings":{"predicted_n":"#] {

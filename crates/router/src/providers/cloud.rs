@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_access::keys::is_exposed;
-use auxot_llama::model_of_query;
+use auxot_llama::{AnswerExcerpt, TokenCounts, model_of_query};
 use auxot_protocol::Complete;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -183,7 +183,7 @@ impl Cloud {
         }
         let head = passed_back(response.headers());
         let mut events = EventReader::for_path(job.request.whole.path());
-        let mut writer = AnswerWriter::of(job);
+        let (mut writer, mut excerpt) = (AnswerWriter::of(job), AnswerExcerpt::default());
         let mut has_begun = false;
         while !events.is_over() {
             let until = if has_begun { Instant::now() + self.idle_timeout } else { first_byte };
@@ -201,11 +201,12 @@ impl Cloud {
                 writer.head(200, head.clone())?;
                 has_begun = true;
             }
+            excerpt.push(&whole);
             writer.data(whole).await?;
         }
         // The connection serves further requests only if its end has been read.
         let _ = timeout(END_TIMEOUT, response.chunk()).await;
-        Ok(writer.complete())
+        Ok(counted(writer.complete(), &excerpt))
     }
 
     /// Passes an answer on that is no stream, when all of it is here and is JSON.
@@ -233,9 +234,11 @@ impl Cloud {
                 Meaning::Answer | Meaning::Refused(_) => self.wrong("an answer that is no JSON object"),
             });
         }
+        let mut excerpt = AnswerExcerpt::default();
+        excerpt.push(&body);
         writer.head(status, head)?;
         writer.data(body).await?;
-        Ok(writer.complete())
+        Ok(counted(writer.complete(), &excerpt))
     }
 
     fn fault(&self, reason: ProviderReason) -> RunFailure {
@@ -257,6 +260,12 @@ impl Cloud {
             WrongStream::Error => "an error as a part of its answer",
         })
     }
+}
+
+/// The end of an answer with the tokens that the cloud has counted.
+fn counted(complete: Complete<'static>, excerpt: &AnswerExcerpt) -> Complete<'static> {
+    let TokenCounts { generated, processed, cached } = excerpt.counts();
+    Complete { input_tokens: processed, cache_tokens: cached, output_tokens: generated, ..complete }
 }
 
 fn content_type(response: &Response) -> &str {

@@ -280,6 +280,34 @@ async fn the_metrics_say_who_has_answered() {
 }
 
 #[tokio::test]
+async fn the_tokens_that_a_cloud_counts_are_counted() {
+    let cloud = CloudServer::start().await;
+    let providers = vec![cloud.provider("far", CloudApi::OpenAi)];
+    let metrics_addr = Some("127.0.0.1:0".parse().unwrap());
+    let router = start(Config { providers, metrics_addr, ..config() }).await;
+    let client = Client::new(&router);
+    let asked = ask(&client, true);
+    let mut request = cloud.request().await;
+    request.events(EVENTS).await;
+    let usage = r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":2}}"#;
+    request.chunk(&format!("data: {{\"choices\":[],\"usage\":{usage}}}\n\ndata: [DONE]\n\n")).await;
+    request.end().await;
+    asked.response().await.text().await.unwrap();
+    let asked = ask(&client, false);
+    cloud.request().await.json(200, r#"{"usage": {"prompt_tokens": 5, "completion_tokens": 1}}"#).await;
+    assert_eq!(asked.json().await.0, 200);
+    let asked = ask(&client, false);
+    cloud.request().await.json(200, ANSWER).await;
+    assert_eq!(asked.json().await.0, 200, "without counts");
+    let metrics = Client::at(&router.metrics_addr().unwrap().to_string());
+    let text = within_deadline("metrics", metrics.get("/metrics").send()).await.unwrap().text().await.unwrap();
+    for (kind, count) in [("prompt", 12), ("cached", 2), ("output", 5)] {
+        let line = format!("auxot_router_tokens_total{{provider=\"far\",kind=\"{kind}\"}} {count}\n");
+        assert!(text.contains(&line), "{line} in {text}");
+    }
+}
+
+#[tokio::test]
 async fn the_error_of_a_refusal_has_the_form_of_the_api() {
     let cloud = CloudServer::start().await;
     let (_router, client) = with(vec![cloud.provider("far", CloudApi::Anthropic)]).await;
