@@ -64,7 +64,7 @@ impl Provider {
     pub(crate) fn add(config: &ProviderConfig, hub: &Arc<Hub>, metrics: &Arc<Metrics>) -> Result<Self, ClientError> {
         let name: Arc<str> = config.name.as_str().into();
         let (form, backend) = match &config.backend {
-            BackendConfig::Cli(cli) => (ProviderForm::Chat, Backend::Cli(Program::new(&name, config, cli))),
+            BackendConfig::Cli(cli) => (ProviderForm::Text(cli::PATHS), Backend::Cli(Program::new(&name, config, cli))),
             BackendConfig::Cloud(cloud) => {
                 let form = ProviderForm::Whole(cloud::paths(cloud.api));
                 (form, Backend::Cloud(Box::new(Cloud::new(&name, config, cloud)?)))

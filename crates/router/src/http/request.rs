@@ -140,6 +140,11 @@ fn keep_other_fields(request: &mut ParsedRequest, fields: &RequestFields<'_>) {
     request.parameters = serde_json::value::to_raw_value(fields).ok();
 }
 
+/// Whether an answer without this field may be another one.
+pub(crate) fn changes_answer(name: &str, value: &str) -> bool {
+    !IGNORED.contains(&name) && !is_neutral(name, value)
+}
+
 /// Whether a parameter has the value that applies without it, too.
 fn is_neutral(name: &str, value: &str) -> bool {
     let number = |expected: f64| value.parse::<f64>().is_ok_and(|number| number == expected);

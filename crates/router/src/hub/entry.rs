@@ -79,6 +79,11 @@ pub(crate) enum JobForm {
 }
 
 impl RequestedJob {
+    /// Whether it is read as a chat.
+    pub(crate) fn is_chat(&self) -> bool {
+        !matches!(self.chat, AsChat::Unneeded)
+    }
+
     /// The extension that a worker needs.
     pub(crate) fn extension(&self) -> RequiredExtension {
         match &self.chat {

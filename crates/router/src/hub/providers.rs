@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::entry::JobHolder;
 use super::recent_times::RecentTimes;
-use super::{AsChat, Hub, Inner, RequestedJob, WORKERS};
+use super::{Hub, Inner, RequestedJob, WORKERS};
 use crate::answer::JobAnswer;
 use crate::board::{Cascade, JobId, JobState, ProviderId, WorkersTurn};
 use crate::failure::Failure;
@@ -74,8 +74,8 @@ pub(crate) struct ProviderLimit {
 /// Which requests a provider takes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ProviderForm {
-    /// Chats, which it answers with text.
-    Chat,
+    /// Chats, and requests for these paths; it answers with text.
+    Text(&'static [&'static str]),
     /// Whole requests for these paths.
     Whole(&'static [&'static str]),
 }
@@ -142,7 +142,7 @@ impl ProviderHandle {
 
     fn takes(&self, request: &RequestedJob) -> bool {
         match self.form {
-            ProviderForm::Chat => !matches!(request.chat, AsChat::Unneeded),
+            ProviderForm::Text(paths) => request.is_chat() || paths.contains(&request.whole.path()),
             ProviderForm::Whole(paths) => paths.contains(&request.whole.path()),
         }
     }
@@ -256,7 +256,7 @@ impl Inner {
 
     /// Whether a program may get a chat with this model.
     fn has_program(&self, model: Option<&str>) -> bool {
-        let programs = || self.providers.iter().filter(|provider| matches!(provider.form, ProviderForm::Chat));
+        let programs = || self.providers.iter().filter(|provider| matches!(provider.form, ProviderForm::Text(_)));
         model.is_some_and(|model| programs().any(|provider| provider.own_name(model).is_some()))
     }
 
@@ -274,7 +274,8 @@ impl Inner {
         };
         let (name, ended) = (handle.name.clone(), CancellationToken::new());
         let shown = entry.request.model.clone().unwrap_or_default();
-        entry.answer.provided(&name, &shown, matches!(handle.form, ProviderForm::Whole(_)));
+        let is_whole = matches!(handle.form, ProviderForm::Whole(_)) || !entry.request.is_chat();
+        entry.answer.provided(&name, &shown, is_whole);
         let given = ProviderJob {
             id: job.clone(),
             request: entry.request.clone(),

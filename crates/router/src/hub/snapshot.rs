@@ -82,7 +82,7 @@ impl ProviderHandle {
         ProviderSnapshot {
             name: self.name.clone(),
             kind: match self.form {
-                ProviderForm::Chat => ProviderKind::Cli,
+                ProviderForm::Text(_) => ProviderKind::Cli,
                 ProviderForm::Whole(_) => ProviderKind::Cloud,
             },
             models: self.models().map(str::to_owned).collect(),

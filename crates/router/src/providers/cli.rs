@@ -1,8 +1,11 @@
 //! A provider that is a program: it runs once for each request, reads the prompt and writes the answer.
 
+mod form;
 mod group;
 mod output;
 mod prompt;
+mod request;
+mod text_writer;
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -15,13 +18,17 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::config::{CliConfig, CliInput, ProviderConfig};
-use super::run::{AnswerWriter, RunFailure};
+use super::run::RunFailure;
 use crate::failure::{BadRequest, Failure};
 use crate::hub::{AsChat, ChatJob, ProviderJob, RequestedJob};
 use crate::provider_fault::ProviderReason;
+use form::AnswerApi;
 use group::ProcessGroup;
 use output::OutputText;
+use text_writer::TextWriter;
 
+/// The paths that it answers besides those of chats.
+pub(super) const PATHS: &[&str] = &["/v1/completions", "/v1/messages", "/v1/responses"];
 /// Variables of the router that every program gets.
 const ENVIRONMENT: [&str; 5] = ["PATH", "HOME", "USER", "LANG", "TMPDIR"];
 /// How long a program may run on after it has closed its output.
@@ -64,10 +71,11 @@ impl Program {
 
     /// What the program reads, or why it cannot get this request.
     fn input(&self, request: &RequestedJob, model: &str) -> Result<Bytes, Failure> {
-        let chat = match &request.chat {
-            AsChat::Job(chat) => chat,
-            AsChat::Impossible(failure) => return Err(failure.clone()),
-            AsChat::Unneeded => return Err(Failure::Unsupported(request.whole.http.path.clone())),
+        let chat = match (&request.chat, AnswerApi::of(request.whole.path())) {
+            (AsChat::Job(chat), _) => chat,
+            (AsChat::Impossible(failure), _) => return Err(failure.clone()),
+            (AsChat::Unneeded, Some(api)) => return self.input_of(api, request, model),
+            (AsChat::Unneeded, None) => return Err(Failure::Unsupported(request.whole.http.path.clone())),
         };
         if chat.job.tools.is_some() {
             return Err(Failure::Unsupported("tools".to_owned()));
@@ -80,6 +88,16 @@ impl Program {
                 let fault = || BadRequest::new("cannot pass on messages that are not text").of("messages");
                 text.map(Bytes::from).ok_or_else(|| fault().into())
             }
+        }
+    }
+
+    /// The same of a request that is no chat.
+    fn input_of(&self, api: AnswerApi, request: &RequestedJob, model: &str) -> Result<Bytes, Failure> {
+        let body = &request.whole.http.body;
+        match self.config.input {
+            CliInput::Text => request::prompt(api, body).map(Bytes::from),
+            CliInput::Json if request::has_tools(body) => Err(Failure::Unsupported("tools".to_owned())),
+            CliInput::Json => Ok(request.whole.body_for(model)),
         }
     }
 
@@ -110,7 +128,7 @@ impl Program {
         group: &mut ProcessGroup,
         mut stdout: ChildStdout,
     ) -> Result<Complete<'static>, RunFailure> {
-        let mut writer = AnswerWriter::of(job);
+        let mut writer = TextWriter::of(job);
         let mut output = OutputText::default();
         let first_byte = Instant::now() + self.first_byte_timeout;
         let mut bytes = vec![0; PIECE];
@@ -159,7 +177,7 @@ impl Program {
             Ok(status) if !status.success() => Err(self.fault(ProviderReason::Ended(status.to_string()))),
             Err(fault) => Err(self.fault(ProviderReason::Ended(fault.to_string()))),
             Ok(_) if !output.has_text() => Err(self.fault(ProviderReason::WrongAnswer("no text"))),
-            Ok(_) => Ok(Complete { length: None, finish_reason: Some("stop".into()), ..writer.complete() }),
+            Ok(_) => writer.complete().await,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::support::{Client, within_deadline};
 
 const LONG: Duration = Duration::from_secs(300);
 
-fn program(input: CliInput, command: &[&str]) -> ProviderConfig {
+pub(crate) fn program(input: CliInput, command: &[&str]) -> ProviderConfig {
     ProviderConfig {
         name: "tool".to_owned(),
         models: vec![("m".to_owned(), "own $(model)".to_owned())],
@@ -30,7 +30,7 @@ fn program(input: CliInput, command: &[&str]) -> ProviderConfig {
 }
 
 /// A program of the shell, which the test names; the router itself uses none.
-fn script(text: &str) -> ProviderConfig {
+pub(crate) fn script(text: &str) -> ProviderConfig {
     program(CliInput::Text, &["/bin/sh", "-c", text, "sh", "{model}"])
 }
 

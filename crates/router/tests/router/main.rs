@@ -5,6 +5,7 @@
 mod cascade;
 mod chat;
 mod cli;
+mod cli_apis;
 mod cloud;
 mod cloud_server;
 mod control;

@@ -15,6 +15,13 @@ struct Message<'a> {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
+enum Messages<'a> {
+    One(Cow<'a, str>),
+    List(#[serde(borrow)] Vec<Message<'a>>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
 enum Content<'a> {
     Text(Cow<'a, str>),
     Parts(#[serde(borrow)] Vec<Part<'a>>),
@@ -30,7 +37,21 @@ struct Part<'a> {
 
 /// The messages as text: the only one as it is, several under the names of their roles. `None` where one is not text.
 pub(super) fn text(messages: &RawValue) -> Option<String> {
-    let messages: Vec<Message<'_>> = serde_json::from_str(messages.get()).ok()?;
+    conversation(None, messages)
+}
+
+/// The same of messages that may be one text, and with what other APIs have for the system beside them.
+pub(super) fn conversation(system: Option<&RawValue>, messages: &RawValue) -> Option<String> {
+    let message = |role: &'static str, content| Message { role: role.into(), content };
+    let mut all = Vec::new();
+    if let Some(system) = system {
+        all.push(message("system", serde_json::from_str(system.get()).ok()?));
+    }
+    match serde_json::from_str(messages.get()).ok()? {
+        Messages::One(text) => all.push(message("user", Content::Text(text))),
+        Messages::List(list) => all.extend(list),
+    }
+    let messages = all;
     if let [only] = messages.as_slice()
         && only.role == "user"
     {
@@ -58,7 +79,8 @@ impl Content<'_> {
         match self {
             Self::Text(text) => Some(text.clone().into_owned()),
             Self::Parts(parts) => {
-                let text = |part: &Part<'_>| part.text.as_deref().filter(|_| part.kind == "text").map(str::to_owned);
+                let is_text = |kind: &str| matches!(kind, "text" | "input_text" | "output_text");
+                let text = |part: &Part<'_>| part.text.as_deref().filter(|_| is_text(&part.kind)).map(str::to_owned);
                 parts.iter().map(text).collect::<Option<String>>()
             }
         }
