@@ -25,7 +25,6 @@ use crate::log_text::log_text;
 use crate::shared::RouterState;
 use crate::summary::HealthBody;
 pub(crate) use metrics::metrics_routes;
-pub(crate) use request::changes_answer;
 
 /// All routes.
 ///

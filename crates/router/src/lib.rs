@@ -46,6 +46,7 @@ mod listen;
 mod log_text;
 mod metrics;
 mod openai;
+mod parameters;
 mod provider_fault;
 mod providers;
 mod resolver;
@@ -55,6 +56,7 @@ mod shared;
 mod summary;
 mod transcript;
 mod unauthenticated;
+mod unix_time;
 
 pub use auxot_access::keys::{self, Keys};
 pub use config::{Config, ControlConfig};

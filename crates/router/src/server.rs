@@ -26,9 +26,10 @@ use crate::key_watch;
 use crate::listen::{self, ConnectionLimits};
 use crate::metrics::Metrics;
 use crate::providers::{ClientError, Provider};
-use crate::shared::{RouterState, now};
+use crate::shared::RouterState;
 use crate::summary::Summary;
 use crate::unauthenticated::UnauthenticatedConnections;
+use crate::unix_time::now;
 use auxot_access::keys::{FileError, KeyKind, KeyStore, is_exposed};
 use auxot_access::{Budget, KeyUsage, Verifier};
 

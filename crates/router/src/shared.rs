@@ -1,7 +1,6 @@
 //! The state that all requests and links of one router share.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,9 +27,4 @@ pub(crate) struct RouterState {
     pub(crate) unread: UnreadLimits,
     /// Ends every link at once.
     pub(crate) kill: CancellationToken,
-}
-
-/// Seconds since 1970, as the chat API counts.
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -19,7 +19,8 @@ use super::api::{
 use super::faults::faults;
 use super::view::{self, Moment};
 use crate::hub::HubSnapshot;
-use crate::shared::{RouterState, now};
+use crate::shared::RouterState;
+use crate::unix_time::now;
 
 /// Keys that are listed: the newest.
 const MOST_KEYS: usize = 200;

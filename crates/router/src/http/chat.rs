@@ -12,7 +12,7 @@ use crate::chunks::Chunks;
 use crate::failure::Failure;
 use crate::hub::{AsChat, ChatJob};
 use crate::openai::{Choice, Completion, Message, TokenUsage, finish_reason};
-use crate::shared::now;
+use crate::unix_time::now;
 
 /// Name of the model in the answer when the request names none and no worker has reported one.
 const ANY_MODEL: &str = "default";

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::failure::{BadRequest, Failure};
+use crate::parameters::{IGNORED, is_neutral};
 
 /// Fields that are passed on: their number and bytes.
 const MAX_PARAMETERS: usize = 64;
@@ -14,17 +15,6 @@ const MAX_PARAMETER_BYTES: usize = 256 * 1024;
 /// A longer field name is cut in messages.
 const MAX_SHOWN_NAME: usize = 64;
 
-/// Fields without effect on the answer.
-const IGNORED: [&str; 8] = [
-    "user",
-    "metadata",
-    "store",
-    "service_tier",
-    "safety_identifier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "return_progress",
-];
 /// Fields that no engine supports: an answer without them would not be what was requested.
 const UNSUPPORTED: [&str; 6] = ["audio", "functions", "function_call", "web_search_options", "prediction", "id_slot"];
 
@@ -138,34 +128,6 @@ fn keep_other_fields(request: &mut ParsedRequest, fields: &RequestFields<'_>) {
         .find(|(name, value)| !is_neutral(name, value.get()))
         .map(|(name, _)| name.chars().take(MAX_SHOWN_NAME).collect());
     request.parameters = serde_json::value::to_raw_value(fields).ok();
-}
-
-/// Whether an answer without this field may be another one.
-pub(crate) fn changes_answer(name: &str, value: &str) -> bool {
-    !IGNORED.contains(&name) && !is_neutral(name, value)
-}
-
-/// Whether a parameter has the value that applies without it, too.
-fn is_neutral(name: &str, value: &str) -> bool {
-    let number = |expected: f64| value.parse::<f64>().is_ok_and(|number| number == expected);
-    match name {
-        "top_p" | "repeat_penalty" | "repetition_penalty" => number(1.0),
-        "frequency_penalty" | "presence_penalty" | "top_logprobs" => number(0.0),
-        "logprobs" => value == "false",
-        "parallel_tool_calls" => value == "true",
-        "tool_choice" => value == "\"auto\"",
-        "modalities" => value == "[\"text\"]",
-        "stop" => matches!(value, "[]" | "\"\""),
-        "logit_bias" | "chat_template_kwargs" => matches!(value, "{}" | "[]"),
-        "response_format" => serde_json::from_str::<Format>(value).is_ok_and(|format| format.kind == "text"),
-        _ => false,
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct Format {
-    #[serde(rename = "type")]
-    kind: String,
 }
 
 /// Removes and parses one field of a known type.

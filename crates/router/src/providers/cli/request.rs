@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::form::AnswerApi;
 use super::prompt;
 use crate::failure::{BadRequest, Failure};
-use crate::http::changes_answer;
+use crate::parameters::changes_answer;
 
 /// Fields that every API has, and those that a program does not see, as it does not see them of a chat.
 const KNOWN: [&str; 4] = ["model", "stream", "stream_options", "temperature"];

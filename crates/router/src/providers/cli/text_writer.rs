@@ -5,7 +5,7 @@ use auxot_protocol::Complete;
 use super::super::run::{AnswerWriter, RunFailure};
 use super::form::{AnswerApi, AnswerForm};
 use crate::hub::ProviderJob;
-use crate::shared::now;
+use crate::unix_time::now;
 
 /// Text on its way.
 #[derive(Debug)]
