@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CLIPPY_CONF_DIR := $(CURDIR)/config/lint
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: help run test check check-bare llama airgap dist reference fmt bench fuzz chaos soak clients monitoring page-test mcp-test clean-cache ready tools lint unit suites scripts
+.PHONY: help run test check check-airgap check-bare llama airgap dist reference fmt bench fuzz chaos soak clients monitoring page-test mcp-test clean-cache ready tools lint unit suites scripts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## *(.*)/  make \1\t\2/' | expand -t 20
@@ -22,6 +22,10 @@ run: ## build, get an engine and a model, start all, stream one answer; Ctrl-C e
 test: ready lint scripts suites ## all of CI: what `check` does, and every suite, the real engine included
 
 check: tools lint scripts unit ## format, clippy, docs, arrows, unit tests: some seconds, no engine
+
+check-airgap: tools ## a bundle in a root without a network, from its check to an answer (needs root, debootstrap and systemd-nspawn)
+	@cargo build --workspace --bins
+	scripts/check-airgap.sh
 
 check-bare: ## both of the README's commands in a bare Debian root, as a newcomer has it (needs root and debootstrap)
 	@scripts/check-bare.sh
