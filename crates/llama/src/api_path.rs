@@ -91,7 +91,13 @@ impl ApiPath {
     /// states, so that [`crate::Peek`] must look into it.
     #[must_use]
     pub fn is_form(&self, headers: &http::HeaderMap) -> bool {
-        let kind = headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
+        self.takes_form(headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default())
+    }
+
+    /// The same of a content type.
+    #[must_use]
+    pub fn takes_form(&self, content_type: &[u8]) -> bool {
+        let kind = content_type;
         let is_form = kind.trim_ascii_start().get(..FORM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM));
         is_form && self.path.starts_with("/v1/audio/")
     }

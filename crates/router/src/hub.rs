@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::resolver::Resolution;
 use crate::summary::Summary;
 use access_line::AccessLine;
-pub(crate) use entry::{AsChat, ChatJob, JobEntry, RequestedJob, WORKERS, WholeRequest};
+pub(crate) use entry::{AsChat, ChatJob, JobEntry, ModelPlace, RequestedJob, WORKERS, WholeRequest};
 pub(crate) use link_handle::{LinkHandle, Outgoing};
 pub(crate) use link_report::LinkReport;
 use providers::cascade;

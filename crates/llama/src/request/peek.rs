@@ -4,6 +4,7 @@
 //! One pass over the bytes, without a copy: pictures are megabytes of text in which only the closing quote is looked for.
 //! The engine parses the same bytes again and has the last word, so only what is needed here is checked.
 
+mod form;
 mod scan;
 
 use std::ops::Range;
@@ -75,6 +76,12 @@ pub enum PeekError {
         /// Where that shows.
         at: usize,
     },
+    /// It is no form, or one that servers may read in different ways.
+    #[error("cannot read the request: its body is no form (near byte {at})")]
+    NotForm {
+        /// Where that shows.
+        at: usize,
+    },
     /// An engine cannot safely read it.
     #[error(transparent)]
     Limit(#[from] RequestError),
@@ -94,6 +101,14 @@ impl Peek {
     /// engine would fetch.
     pub fn into(body: &[u8]) -> Result<Self, PeekError> {
         Self::fetching(body, &|_| false)
+    }
+
+    /// Looks into a form of this content type: only for its model.
+    ///
+    /// # Errors
+    /// When it is no form, or when servers may read it in different ways.
+    pub fn into_form(content_type: &str, body: &[u8]) -> Result<Self, PeekError> {
+        form::peek(content_type, body)
     }
 
     /// Looks into a body whose URLs the engine may fetch where `may_fetch` says so.

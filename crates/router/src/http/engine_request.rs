@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use auxot_access::KeyStatus;
-use auxot_llama::{Api, ApiPath, Peek, model_of_query};
+use auxot_llama::{Api, ApiPath, ModelName, Peek, model_of_query};
 use auxot_protocol::HttpRequest;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -23,7 +23,7 @@ use crate::board::Conversation;
 use crate::client_job::{Beginning, ClientJob, KEEP_ALIVE};
 use crate::error_body;
 use crate::failure::{BadRequest, Failure};
-use crate::hub::{AsChat, ChatUse, RequestedJob, WholeRequest};
+use crate::hub::{AsChat, ChatUse, ModelPlace, RequestedJob, WholeRequest};
 use crate::ids;
 use crate::key_refusal::KeyRefusal;
 use crate::shared::RouterState;
@@ -81,7 +81,7 @@ async fn answer(
     }
     let peek = if path.get && body.is_empty() { Peek::default() } else { peek(path, &fields, &body)? };
     let Peek { model, stream, conversation, .. } = peek;
-    let (model, place) = model.map_or((None, None), |model| (Some(model.name), Some(model.place)));
+    let (model, place) = name_and_place(model, path.is_form(&fields));
     let model = of_target.or(model).filter(|model| !model.trim().is_empty());
     // With a single worker there is nothing to choose.
     let messages = conversation.filter(|_| shared.hub.has_choice()).and_then(|place| body.get(place));
@@ -141,18 +141,24 @@ fn as_chat(
 
 /// What the router must know of a body: the model, and that an engine can safely read it.
 fn peek(path: &ApiPath, fields: &HeaderMap, body: &[u8]) -> Result<Peek, Failure> {
-    if path.is_form(fields) {
-        // A form with a recording: the primary model gets it.
-        return Ok(Peek::default());
-    }
-    // A URL that an engine would fetch is for the worker to allow.
-    let peek = Peek::fetching(body, &|_| true).map_err(|error| BadRequest::new(error.to_string()))?;
+    let kind = fields.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let peek = match path.is_form(fields) {
+        true => Peek::into_form(kind, body),
+        // A URL that an engine would fetch is for the worker to allow.
+        false => Peek::fetching(body, &|_| true),
+    };
+    let peek = peek.map_err(|error| BadRequest::new(error.to_string()))?;
     if peek.has_other_models {
         // The name decides about access, and a cloud may take another one than an engine does.
         let fault = BadRequest::new("cannot choose a model: the request must have one field `model`, in small letters");
         return Err(fault.of("model").code("invalid_value").into());
     }
     Ok(peek)
+}
+
+fn name_and_place(model: Option<ModelName>, in_form: bool) -> (Option<String>, Option<ModelPlace>) {
+    let Some(ModelName { name, place }) = model else { return (None, None) };
+    (Some(name), Some(if in_form { ModelPlace::Form(place) } else { ModelPlace::Json(place) }))
 }
 
 fn passed_on(fields: &HeaderMap) -> Vec<(String, String)> {

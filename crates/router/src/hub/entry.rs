@@ -47,7 +47,16 @@ pub(crate) struct RequestedJob {
 pub(crate) struct WholeRequest {
     pub(crate) http: HttpRequest,
     /// Where the body names a model.
-    pub(crate) model: Option<Range<usize>>,
+    pub(crate) model: Option<ModelPlace>,
+}
+
+/// Where a body names a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ModelPlace {
+    /// There is its JSON string, with the quotes.
+    Json(Range<usize>),
+    /// There is the value of the form's field.
+    Form(Range<usize>),
 }
 
 /// A request as a chat job.
@@ -137,8 +146,11 @@ impl WholeRequest {
 }
 
 /// The body with another name of the model; the engine repeats that name in its answer.
-fn with_model(body: &Bytes, place: &Range<usize>, model: &str) -> Bytes {
-    let name = serde_json::Value::from(model).to_string();
+fn with_model(body: &Bytes, place: &ModelPlace, model: &str) -> Bytes {
+    let (place, name) = match place {
+        ModelPlace::Json(place) => (place, serde_json::Value::from(model).to_string()),
+        ModelPlace::Form(place) => (place, model.to_owned()),
+    };
     match (body.get(..place.start), body.get(place.clone()), body.get(place.end..)) {
         (Some(before), Some(known), Some(after)) if known != name.as_bytes() => {
             [before, name.as_bytes(), after].concat().into()

@@ -1,5 +1,6 @@
 //! A provider that is a server with OpenAI's or Anthropic's API.
 
+mod audio;
 mod events;
 mod status;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auxot_access::keys::is_exposed;
-use auxot_llama::{AnswerExcerpt, TokenCounts, model_of_query};
+use auxot_llama::{AnswerExcerpt, ApiPath, TokenCounts, model_of_query};
 use auxot_protocol::Complete;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -61,9 +62,16 @@ pub(super) struct Cloud {
 /// The paths that an API has.
 pub(super) fn paths(api: CloudApi) -> &'static [&'static str] {
     match api {
-        CloudApi::OpenAi => {
-            &["/v1/chat/completions", "/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"]
-        }
+        CloudApi::OpenAi => &[
+            "/v1/chat/completions",
+            "/chat/completions",
+            "/v1/completions",
+            "/v1/embeddings",
+            "/v1/responses",
+            "/v1/audio/transcriptions",
+            "/v1/audio/translations",
+            "/v1/audio/speech",
+        ],
         CloudApi::Anthropic => &["/v1/messages", "/v1/messages/count_tokens"],
     }
 }
@@ -116,6 +124,7 @@ impl Cloud {
         let status = response.status().as_u16();
         match Meaning::of(status) {
             Meaning::Refused(reason) => Err(RunFailure::until(&self.name, reason, retry_after(response.headers()))),
+            Meaning::Answer if audio::is_path(job.request.whole.path()) => self.audio(job, response, first_byte).await,
             Meaning::Answer if job.request.stream => self.stream(job, response, first_byte).await,
             Meaning::Answer | Meaning::BadRequest => self.whole(job, response).await,
         }
@@ -136,9 +145,13 @@ impl Cloud {
 
     async fn headers(&self, job: &ProviderJob) -> Result<HeaderMap, RunFailure> {
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, form_type(job).unwrap_or(HeaderValue::from_static("application/json")));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let accept = if job.request.stream { "text/event-stream" } else { "application/json" };
+        let accept = match job.request.stream {
+            _ if audio::is_path(job.request.whole.path()) => "*/*",
+            true => "text/event-stream",
+            false => "application/json",
+        };
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         if self.api == CloudApi::Anthropic {
             headers.insert("anthropic-version", ANTHROPIC_VERSION);
@@ -266,6 +279,14 @@ impl Cloud {
 fn counted(complete: Complete<'static>, excerpt: &AnswerExcerpt) -> Complete<'static> {
     let TokenCounts { generated, processed, cached } = excerpt.counts();
     Complete { input_tokens: processed, cache_tokens: cached, output_tokens: generated, ..complete }
+}
+
+/// The content type of a form, which has its boundary.
+fn form_type(job: &ProviderJob) -> Option<HeaderValue> {
+    let whole = &job.request.whole;
+    let path = ApiPath::of(whole.path())?;
+    let (_, kind) = whole.http.headers.iter().find(|(name, _)| name == "content-type")?;
+    HeaderValue::from_str(kind).ok().filter(|_| path.takes_form(kind.as_bytes()))
 }
 
 fn content_type(response: &Response) -> &str {

@@ -19,7 +19,9 @@ pub(crate) struct CloudServer {
 /// A request that the server has got.
 pub(crate) struct CloudRequest {
     pub(crate) head: String,
+    /// Its body; null where that is no JSON.
     pub(crate) body: Value,
+    pub(crate) bytes: Vec<u8>,
     stream: TcpStream,
 }
 
@@ -63,7 +65,8 @@ impl CloudServer {
         while bytes.len() < begin + length {
             assert!(within_deadline("a body", stream.read_buf(&mut bytes)).await.unwrap() > 0);
         }
-        CloudRequest { head, body: serde_json::from_slice(&bytes[begin..]).unwrap(), stream }
+        let bytes = bytes.split_off(begin);
+        CloudRequest { head, body: serde_json::from_slice(&bytes).unwrap_or_default(), bytes, stream }
     }
 
     /// Asserts that no connection has come.
@@ -75,9 +78,9 @@ impl CloudServer {
 
 impl CloudRequest {
     /// Answers with a body that ends with the connection.
-    pub(crate) async fn answer(mut self, status: u16, fields: &str, body: &str) {
+    pub(crate) async fn answer(mut self, status: u16, fields: &str, body: impl AsRef<[u8]>) {
         let head = format!("HTTP/1.1 {status} Status\r\nconnection: close\r\n{fields}\r\n");
-        self.write(&head).await;
+        self.write(head).await;
         self.write(body).await;
     }
 
@@ -93,7 +96,7 @@ impl CloudRequest {
     }
 
     pub(crate) async fn chunk(&mut self, text: &str) {
-        self.write(&format!("{:x}\r\n{text}\r\n", text.len())).await;
+        self.write(format!("{:x}\r\n{text}\r\n", text.len())).await;
     }
 
     /// Ends the stream as a whole one ends.
@@ -101,8 +104,8 @@ impl CloudRequest {
         self.write("0\r\n\r\n").await;
     }
 
-    async fn write(&mut self, text: &str) {
-        within_deadline("a write", self.stream.write_all(text.as_bytes())).await.unwrap();
+    async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        within_deadline("a write", self.stream.write_all(bytes.as_ref())).await.unwrap();
     }
 
     /// Waits until the router has closed the connection.

@@ -10,16 +10,16 @@ use crate::support::{Client, PendingResponse, ScriptedWorker, config, start, wit
 const ANSWER: &str = r#"{"choices":[{"message":{"content":"from the cloud"}}]}"#;
 
 /// A router with one API key for these terms.
-struct Limited {
+pub(crate) struct Limited {
     _folder: tempfile::TempDir,
     router: Router,
-    client: Client,
+    pub(crate) client: Client,
     worker_key: String,
-    key: String,
+    pub(crate) key: String,
 }
 
 impl Limited {
-    async fn new(terms: KeyTerms, providers: Vec<ProviderConfig>) -> Self {
+    pub(crate) async fn new(terms: KeyTerms, providers: Vec<ProviderConfig>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = KeyFile::of_router(folder.path().join("keys"));
         let made = file.create("limited", &NewKeys::Pair(terms), None).unwrap();

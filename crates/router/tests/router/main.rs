@@ -7,6 +7,7 @@ mod chat;
 mod cli;
 mod cli_apis;
 mod cloud;
+mod cloud_audio;
 mod cloud_server;
 mod control;
 mod engine_requests;

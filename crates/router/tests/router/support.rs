@@ -211,18 +211,17 @@ impl Client {
     pub(crate) fn send_json(&self, path: &str, body: &'static str) -> PendingResponse {
         let request = self.post(path).bearer_auth(API_KEY).header("content-type", "application/json");
         let request = request.header("traceparent", "00-1-2-01").header("cookie", "a=b");
-        PendingResponse(tokio::task::JoinSet::from_iter([request.body(body).send()]))
+        PendingResponse::of(request.body(body))
     }
 
     /// Sends a request with another key in the background.
     pub(crate) fn send_as(&self, key: &str, path: &str, body: &Value) -> PendingResponse {
-        PendingResponse(tokio::task::JoinSet::from_iter([self.post(path).bearer_auth(key).json(body).send()]))
+        PendingResponse::of(self.post(path).bearer_auth(key).json(body))
     }
 
     /// Sends a chat request in the background.
     pub(crate) fn chat(&self, body: &Value) -> PendingResponse {
-        let sending = self.post("/v1/chat/completions").bearer_auth(API_KEY).json(body).send();
-        PendingResponse(tokio::task::JoinSet::from_iter([sending]))
+        PendingResponse::of(self.post("/v1/chat/completions").bearer_auth(API_KEY).json(body))
     }
 
     /// Sends a request for a stream.
@@ -242,6 +241,11 @@ impl Client {
 pub(crate) struct PendingResponse(tokio::task::JoinSet<reqwest::Result<reqwest::Response>>);
 
 impl PendingResponse {
+    /// Sends a request in the background.
+    pub(crate) fn of(request: reqwest::RequestBuilder) -> Self {
+        Self(tokio::task::JoinSet::from_iter([request.send()]))
+    }
+
     pub(crate) async fn response(mut self) -> reqwest::Response {
         within_deadline("an answer", self.0.join_next()).await.unwrap().unwrap().unwrap()
     }

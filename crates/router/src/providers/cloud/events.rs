@@ -53,6 +53,8 @@ impl EventReader {
         let last = match path {
             "/v1/messages" => LastEvent::Type(&["message_stop"]),
             "/v1/responses" => LastEvent::Type(&["response.completed", "response.incomplete", "response.failed"]),
+            "/v1/audio/transcriptions" => LastEvent::Type(&["transcript.text.done"]),
+            "/v1/audio/speech" => LastEvent::Type(&["speech.audio.done"]),
             _ => LastEvent::Done,
         };
         Self {
