@@ -81,6 +81,25 @@ async fn what_can_be_read_of_an_engine_is_passed_on() {
 
 /// An engine stops a stream whose client has left, and no other answer. The router hears that the engine still works.
 #[tokio::test]
+async fn a_request_on_a_kept_connection_that_the_engine_closes_is_sent_again() {
+    let (mut stage, mut link) = Stage::serving("--close-kept --text 'once more'", &[]).await;
+    for (id, stream) in [("a", false), ("b", true), ("c", true)] {
+        let body = json!({"messages": [{"role": "user", "content": "hi"}], "stream": stream}).to_string();
+        link.send_binary(&frame(id, "/v1/chat/completions", &body)).await;
+        let mut head = link.about(id).await;
+        while head["type"] == "answer_pending" {
+            head = link.about(id).await;
+        }
+        assert_eq!(head["status"], 200, "{id}");
+        let mut text = String::new();
+        assert_eq!(rest(&mut link, id, &mut text).await["type"], "complete", "{id}");
+        assert!(text.contains("once"), "{id}: {text}");
+        link.send(&read(id, text.len(), true)).await;
+    }
+    stage.reports.next("closed", DEADLINE).await;
+}
+
+#[tokio::test]
 async fn an_answer_that_is_no_stream_is_joined_from_one_and_pending_until_then() {
     let (mut stage, mut link) = Stage::serving("", &[]).await;
     let body = r#"{"messages": [{"role":"user","content":"fake: --text 'one two' --prompt-ms 21000"}], "x":1.0}"#;

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use auxot_catalog::Model;
 use auxot_engine::{Awaiting, Claim, Endpoint, ExitReport, Ready, State, Status};
+use auxot_llama::KeptConnection;
 use tokio::sync::watch;
 
+use crate::kept_connections::KeptConnections;
 use crate::model::managed::{ManagedId, generation_of};
 use auxot_scheduler::Run;
 
@@ -28,6 +30,8 @@ pub struct Lease {
     pub(crate) model: Arc<Model>,
     pub(crate) ready: Arc<Ready>,
     pub(crate) run: Run,
+    /// The connections that are kept, to all engines.
+    pub(crate) kept: Arc<KeptConnections>,
     /// Marks the engine as in use, so that a drain waits for this job.
     pub(crate) claim: Claim,
     pub(crate) status: watch::Receiver<Status>,
@@ -68,6 +72,18 @@ impl Lease {
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.ready.endpoint
+    }
+
+    /// A connection that has answered another request a moment ago; it is used before a new one is opened. The engine may
+    /// have closed it meanwhile: then it has answered nothing, and the request can be sent again.
+    #[must_use]
+    pub fn kept_connection(&self) -> Option<KeptConnection> {
+        self.kept.take(self.endpoint())
+    }
+
+    /// Keeps a connection for the next request, for a short time and not longer than the engine runs.
+    pub fn keep(&self, connection: KeptConnection) {
+        self.kept.put(self.endpoint(), connection, || self.engine_stopping());
     }
 
     /// The model's name, as in logs and metrics.

@@ -34,6 +34,7 @@
 //! | `model` | one model: the `managed` record, its `plan`, the `size_search` for the largest size that fits, its engine (`process`), the `history` of measurements and sizes, the `release` of its memory |
 //! | `factory` | creates engines: those of this host, or scripted ones in tests |
 //! | `job_task`; `lease`, `refusal` | what a job wants of its model; the two results of a request |
+//! | `kept_connections` | connections to engines, for the next requests of any front end |
 //! | `download` | how the downloads of missing models are reported |
 //! | `job_log` | the jobs of all front ends, running and ended, for operators |
 //! | `report` | a snapshot for front ends and metrics |
@@ -98,6 +99,7 @@ mod factory;
 mod fleet;
 mod job_log;
 mod job_task;
+mod kept_connections;
 mod lease;
 mod model;
 mod owner;

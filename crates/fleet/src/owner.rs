@@ -25,6 +25,7 @@ use crate::devices::Devices;
 use crate::factory::Engines;
 use crate::job_log::JobLog;
 use crate::job_task::JobTask;
+use crate::kept_connections::KeptConnections;
 use crate::model::history::{FoundSizes, Measurements};
 use crate::model::managed::{KeepReason, ManagedId, ManagedModel};
 use crate::model::process::AfterExit;
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) found_sizes: FoundSizes,
     pub(crate) devices: Devices,
     pub(crate) jobs: Arc<JobLog>,
+    /// Connections to engines, for the next requests.
+    pub(crate) kept: Arc<KeptConnections>,
     /// Which devices the engine can use.
     visibility: DeviceVisibility,
     /// The zero point of the scheduler's clock.
@@ -81,6 +84,7 @@ impl Shared {
             found_sizes: FoundSizes::open(&places.state),
             devices,
             jobs: Arc::default(),
+            kept: Arc::default(),
             visibility,
             start: Instant::now(),
             changes: watch::Sender::new(0),

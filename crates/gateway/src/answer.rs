@@ -134,7 +134,7 @@ impl Answering<'_> {
         let events = is_events.then_some(self.api);
         let mut passing = PassOn::new(running, self.shared.config.write_timeout);
         let end = poll_fn(|context| passing.poll(context, self.client, &mut self.record)).await;
-        let ended = passing.ended(end, events, self.shared, &mut self.record).await;
+        let ended = passing.ended(end, events, &mut self.record).await;
         match ended {
             pass_on::Ended::Whole => {
                 self.client.end();

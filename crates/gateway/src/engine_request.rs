@@ -126,7 +126,7 @@ impl EngineRequest {
         let mut stop = Box::pin(stopped_with(shared.clone(), self.key.clone(), lease.engine_stopping()));
         let begun = tokio::select! {
             biased;
-            begun = self.answered(shared, &lease) => begun,
+            begun = self.answered(&lease) => begun,
             stop = &mut stop => match stop {
                 Stop::Engine => Err(Lost::Engine),
                 Stop::Request(stop) => return Attempt::Failed(stop.into()),
@@ -153,14 +153,14 @@ impl EngineRequest {
     }
 
     /// Waits for the head of the answer, and for all of an answer that is joined.
-    async fn answered(&mut self, shared: &Shared, lease: &Lease) -> Result<(AnswerHead, Answered), Lost> {
+    async fn answered(&mut self, lease: &Lease) -> Result<(AnswerHead, Answered), Lost> {
         if let Some(joining) = &self.joining {
-            let (head, mut forward) = self.exchange(shared, lease).await?;
+            let (head, mut forward) = self.exchange(lease).await?;
             if head.is_events {
                 let joined = forward.join(joining, || lease.progressed()).await;
                 let joined = joined.map_err(Lost::of_answer)?;
                 if let Some(kept) = forward.into_kept() {
-                    shared.kept.put(lease.endpoint(), kept, || lease.engine_stopping());
+                    lease.keep(kept);
                 }
                 if !joined.lacks_text {
                     return Ok((head.of_joined(&joined), Answered::Joined(joined.body)));
@@ -169,13 +169,13 @@ impl EngineRequest {
             // A refusal is the one of the client's own request, and so is an answer that a stream has not.
             self.ask_as_written();
         }
-        let (head, forward) = self.exchange(shared, lease).await?;
+        let (head, forward) = self.exchange(lease).await?;
         Ok((head, Answered::Begun(forward)))
     }
 
     /// Sends the request over a connection that was kept, or over one of its own, and waits for the head of the answer.
-    async fn exchange(&self, shared: &Shared, lease: &Lease) -> Result<(AnswerHead, Forward), Lost> {
-        if let Some(kept) = shared.kept.take(lease.endpoint()) {
+    async fn exchange(&self, lease: &Lease) -> Result<(AnswerHead, Forward), Lost> {
+        if let Some(kept) = lease.kept_connection() {
             // The engine may have closed it meanwhile. Nothing of an answer has come then, so the request can be sent again.
             match self.exchange_on(Some(kept), lease).await {
                 Err(Lost::Engine) => {}

@@ -39,7 +39,7 @@
 //! | `connection`, `client` | one client: its requests, and what its socket has not taken |
 //! | `service`, `api_key` | one request: the checks in their order, and who answers it |
 //! | `route`, `api`, `origin`, `form` | pure: what a request asks for, in whose words, and from which page |
-//! | `request_body`, `engine_request`, `kept_connections` | the request on its way to an engine |
+//! | `request_body`, `engine_request` | the request on its way to an engine |
 //! | `answer`, `running`, `part` | the answer on its way to the client |
 //! | `failure`, `error_body` | why there is no answer, and the error that the client gets |
 //! | `models`, `record`, `request_metrics` | the list of models; the log and metrics |
@@ -67,7 +67,6 @@ mod error_body;
 mod failure;
 mod form;
 mod gateway;
-mod kept_connections;
 mod listener;
 mod models;
 mod origin;

@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use crate::api_key::ApiKeys;
 use crate::config::Config;
 use crate::connection_limit::ConnectionLimit;
-use crate::kept_connections::KeptConnections;
 use crate::origin::Origins;
 use crate::request_body::BodyLimits;
 use crate::request_metrics::RequestMetrics;
@@ -26,8 +25,6 @@ pub(crate) struct Shared {
     pub(crate) origins: Origins,
     pub(crate) bodies: BodyLimits,
     pub(crate) connections: ConnectionLimit,
-    /// Connections to engines for the next requests.
-    pub(crate) kept: Arc<KeptConnections>,
     pub(crate) metrics: RequestMetrics,
     /// Requests that run.
     pub(crate) running: Arc<Running>,
@@ -54,7 +51,6 @@ impl Shared {
             origins,
             bodies,
             connections,
-            kept: Arc::default(),
             metrics: RequestMetrics::default(),
             running: Arc::default(),
             ending: CancellationToken::new(),

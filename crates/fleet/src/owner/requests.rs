@@ -280,6 +280,7 @@ fn lease(shared: &Arc<Shared>, state: &FleetState, id: ManagedId) -> Option<Leas
         model: Arc::clone(&managed.model),
         ready: Arc::clone(ready),
         run: managed.run(ready),
+        kept: Arc::clone(&shared.kept),
         claim: engine.handle.claim(),
         status,
         earlier_failure,

@@ -9,7 +9,6 @@
 //! The next bytes are read when the client's socket has taken the last ones, so a client that reads slowly holds the engine
 //! back, and little of its answer here.
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,7 +22,6 @@ use crate::failure::Failure;
 use crate::part::Part;
 use crate::record::RequestRecord;
 use crate::running::{RunningRequest, Stop};
-use crate::shared::Shared;
 
 /// How long the end of an engine may take to be known.
 const EXIT_SEEN: Duration = Duration::from_millis(500);
@@ -132,13 +130,7 @@ impl PassOn {
     }
 
     /// Frees the slot, and says how the client's answer ends.
-    pub(crate) async fn ended(
-        self,
-        end: PassEnd,
-        events: Option<Api>,
-        shared: &Arc<Shared>,
-        record: &mut RequestRecord,
-    ) -> Ended {
+    pub(crate) async fn ended(self, end: PassEnd, events: Option<Api>, record: &mut RequestRecord) -> Ended {
         let is_at_boundary = self.last == *b"\n\n";
         let RunningRequest { forward, awaits, stop, lease } = self.running;
         let model = lease.model().to_owned();
@@ -147,7 +139,7 @@ impl PassOn {
                 lease.answered();
                 record.completed();
                 if let Some(kept) = forward.into_kept() {
-                    shared.kept.put(lease.endpoint(), kept, || lease.engine_stopping());
+                    lease.keep(kept);
                 }
                 return Ended::Whole;
             }

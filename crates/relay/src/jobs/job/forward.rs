@@ -5,7 +5,7 @@ use super::*;
 use std::future::poll_fn;
 
 use auxot_fleet::Awaiting;
-use auxot_llama::{AnswerHead, EngineError, ExchangeError, Forward, ForwardHead, OpenError};
+use auxot_llama::{AnswerHead, EngineError, ExchangeError, Forward, ForwardHead, KeptConnection, OpenError};
 use auxot_protocol::ToRouter;
 use tracing::warn;
 
@@ -71,6 +71,13 @@ async fn run(job: &mut RunningJob<EngineAnswer>) -> Result<(), Outcome> {
     Err(Outcome::EngineGone { after_text: false })
 }
 
+/// Keeps the connection of an answer that is complete, for the next request.
+fn keep(lease: &Lease, answered: Forward) {
+    if let Some(kept) = answered.into_kept() {
+        lease.keep(kept);
+    }
+}
+
 impl RunningJob<EngineAnswer> {
     /// Sends the request to one engine and passes its answer on.
     async fn pass_on(&mut self, lease: &Lease, call: &EngineCall) -> Result<(), Outcome> {
@@ -92,7 +99,11 @@ impl RunningJob<EngineAnswer> {
         // The next suspect may run: an answer that has begun is not run again.
         self.suspect_permit = None;
         match answered.rest {
-            Some(mut rest) => self.copy_body(&mut rest, lease, awaits).await,
+            Some(mut rest) => {
+                self.copy_body(&mut rest, lease, awaits).await?;
+                keep(lease, rest);
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -106,6 +117,7 @@ impl RunningJob<EngineAnswer> {
                 self.on_first_token();
                 let answer = stream.join(joining, || lease.progressed());
                 let answer = self.while_pending(lease, answer).await?;
+                keep(lease, stream);
                 if !answer.lacks_text {
                     return Ok(Answered { head: head.of_joined(&answer), bytes: answer.body, rest: None });
                 }
@@ -128,16 +140,44 @@ impl RunningJob<EngineAnswer> {
         }
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request over a connection that was kept, or over one of its own, and waits for the head of its answer.
     async fn exchange(
         &mut self,
         lease: &Lease,
         call: &EngineCall,
         body: &[u8],
     ) -> Result<(AnswerHead, Forward), Outcome> {
+        if let Some(kept) = lease.kept_connection() {
+            // The engine may have closed it meanwhile. Nothing of an answer has come then, so the request can be sent again.
+            match self.exchange_on(Some(kept), lease, call, body).await {
+                Err(Outcome::EngineGone { .. }) => {}
+                begun => return begun,
+            }
+            // An engine that cannot be reached now may have crashed by this request.
+            return match self.exchange_on(None, lease, call, body).await {
+                Err(Outcome::EngineUnreachable) => Err(Outcome::EngineGone { after_text: false }),
+                begun => begun,
+            };
+        }
+        self.exchange_on(None, lease, call, body).await
+    }
+
+    async fn exchange_on(
+        &mut self,
+        kept: Option<KeptConnection>,
+        lease: &Lease,
+        call: &EngineCall,
+        body: &[u8],
+    ) -> Result<(AnswerHead, Forward), Outcome> {
         let head = ForwardHead { method: &call.method, target: &call.target, fields: &call.fields };
         let limit = Limit::Headers(self.config().headers_timeout);
-        let opened = self.within(Some(limit), Forward::send(lease.endpoint(), head, body)).await?;
+        let opened = async {
+            match kept {
+                Some(kept) => Forward::send_on(kept, lease.endpoint(), head, body).await,
+                None => Forward::send(lease.endpoint(), head, body).await,
+            }
+        };
+        let opened = self.within(Some(limit), opened).await?;
         let mut stream = opened.map_err(|error| match error {
             OpenError::NotListening => Outcome::EngineUnreachable,
             OpenError::Cut => Outcome::EngineGone { after_text: false },
