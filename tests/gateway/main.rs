@@ -12,6 +12,7 @@ mod limits;
 mod loads;
 mod losses;
 mod restarts;
+mod schemas;
 mod swaps;
 mod tasks;
 mod tokens;

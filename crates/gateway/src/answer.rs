@@ -61,14 +61,14 @@ pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, asked: Aske
     } else if !head.is_events {
         let text = match body {
             AnswerBody::Running(running) => running.text(REFUSAL_LIMIT).await,
-            AnswerBody::Joined(text) => text,
+            AnswerBody::Whole(text) => text,
         };
         answering.record.ended("engine_refused");
         return answering.end_with(&error_body::engine_event(api, head.status, &text)).await;
     }
     match body {
         AnswerBody::Running(running) => answering.pass_on(running, head.is_events).await,
-        AnswerBody::Joined(text) => answering.whole(&text).await,
+        AnswerBody::Whole(text) => answering.whole(&text).await,
     }
 }
 

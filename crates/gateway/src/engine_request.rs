@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auxot_fleet::{EngineEnd, JobTask, Lease};
-use auxot_llama::{AnswerHead, ExchangeError, Forward, ForwardHead, Joining, KeptConnection, ModelName, OpenError};
+use auxot_llama::{
+    AnswerHead, EngineError, ExchangeError, Forward, ForwardHead, Joining, KeptConnection, ModelName, OpenError, Peek,
+    with_reduced_tools,
+};
 use http::{HeaderMap, Method};
 
 use crate::api_key::UsedKey;
@@ -21,6 +24,8 @@ const EXIT_SEEN: Duration = Duration::from_millis(500);
 const ATTEMPTS: u32 = 3;
 /// Crashes after which a request is not sent again.
 const CRASHES: u32 = 2;
+/// The longest refusal of a request with tools.
+const REFUSAL_LIMIT: usize = 16 << 20;
 /// A request may wait for a slot as long as the fleet lets it.
 const NO_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -37,6 +42,8 @@ pub(crate) struct EngineRequest {
     /// The model that the body names.
     pub(crate) in_body: Option<ModelName>,
     pub(crate) task: JobTask,
+    /// Whether it is a request for text with tools.
+    pub(crate) has_tools: bool,
     /// How the answer is joined, where it is asked for as a stream and the client wants none: a stream is cancelled when its
     /// client leaves.
     pub(crate) joining: Option<Joining>,
@@ -114,11 +121,20 @@ impl EngineRequest {
         self.joining = Some(joining);
     }
 
-    /// The body as the client wrote it.
-    fn ask_as_written(&mut self) {
-        if let Some(joining) = self.joining.take() {
+    /// Makes the body as the client wrote it; returns how its answer would be joined.
+    fn ask_as_written(&mut self) -> Option<Joining> {
+        let joining = self.joining.take();
+        if let Some(joining) = &joining {
             joining.remove_fields(&mut self.body.bytes);
         }
+        joining
+    }
+
+    /// The body with reduced tool schemas, where it has tools that can be parsed.
+    fn with_reduced_tools(&self) -> Option<Vec<u8>> {
+        // The name of the model may have been changed, and the place of the tools with it.
+        let place = Peek::into(&self.body.bytes).ok()?.tools?;
+        with_reduced_tools(&self.body.bytes, place).ok()
     }
 
     async fn attempt(&mut self, shared: &Arc<Shared>, lease: Lease) -> Attempt {
@@ -138,9 +154,9 @@ impl EngineRequest {
                 let body = AnswerBody::Running(RunningRequest { forward, awaits, stop, lease });
                 Attempt::Begun(Box::new(BegunAnswer { head, body }))
             }
-            Ok((head, Answered::Joined(text))) => {
+            Ok((head, Answered::Whole(text))) => {
                 lease.answered();
-                Attempt::Begun(Box::new(BegunAnswer { head, body: AnswerBody::Joined(text) }))
+                Attempt::Begun(Box::new(BegunAnswer { head, body: AnswerBody::Whole(text) }))
             }
             Err(Lost::Engine) => {
                 drop(awaits);
@@ -153,41 +169,90 @@ impl EngineRequest {
     }
 
     /// Waits for the head of the answer, and for all of an answer that is joined.
+    ///
+    /// Where the engine cannot read the tools, it is asked once more, with reduced schemas. A refusal is the one of the
+    /// client's own request, and so is an answer that a stream has not.
     async fn answered(&mut self, lease: &Lease) -> Result<(AnswerHead, Answered), Lost> {
-        if let Some(joining) = &self.joining {
-            let (head, mut forward) = self.exchange(lease).await?;
-            if head.is_events {
-                let joined = forward.join(joining, || lease.progressed()).await;
-                let joined = joined.map_err(Lost::of_answer)?;
-                if let Some(kept) = forward.into_kept() {
-                    lease.keep(kept);
-                }
-                if !joined.lacks_text {
-                    return Ok((head.of_joined(&joined), Answered::Joined(joined.body)));
-                }
-            }
-            // A refusal is the one of the client's own request, and so is an answer that a stream has not.
-            self.ask_as_written();
+        if let Some(joining) = &self.joining
+            && let Some(joined) = self.joined(lease, joining, &self.body.bytes).await?
+        {
+            return Ok(joined);
         }
-        let (head, forward) = self.exchange(lease).await?;
+        let joining = self.ask_as_written();
+        let (head, mut forward) = self.exchange(lease, &self.body.bytes).await?;
+        if head.status < 400 || !self.has_tools {
+            return Ok((head, Answered::Begun(forward)));
+        }
+        let refusal = forward.read(REFUSAL_LIMIT).await.map_err(Lost::of_answer)?;
+        if !forward.is_complete() {
+            return Err(Lost::Unreadable(format!("a refusal of more than {REFUSAL_LIMIT} bytes")));
+        }
+        if EngineError::from_body(head.status, &refusal).is_template_fault()
+            && let Some(reduced) = self.with_reduced_tools()
+        {
+            tracing::warn!(model = lease.model(), "engine refused the tool schemas, trying again with reduced ones");
+            let again = self.asked_again(lease, joining.as_ref(), &reduced).await?;
+            if again.0.status < 400 {
+                return Ok(again);
+            }
+        }
+        Ok((head, Answered::Whole(refusal)))
+    }
+
+    /// As [`EngineRequest::answered`], with another body and once.
+    async fn asked_again(
+        &self,
+        lease: &Lease,
+        joining: Option<&Joining>,
+        body: &[u8],
+    ) -> Result<(AnswerHead, Answered), Lost> {
+        if let Some(joining) = joining
+            && let Some(joined) = self.joined(lease, joining, &joining.with_fields(body)).await?
+        {
+            return Ok(joined);
+        }
+        let (head, forward) = self.exchange(lease, body).await?;
         Ok((head, Answered::Begun(forward)))
     }
 
+    /// The answer joined from a stream; `None` for a refusal, and where the stream has not all of it.
+    async fn joined(
+        &self,
+        lease: &Lease,
+        joining: &Joining,
+        body: &[u8],
+    ) -> Result<Option<(AnswerHead, Answered)>, Lost> {
+        let (head, mut forward) = self.exchange(lease, body).await?;
+        if !head.is_events {
+            return Ok(None);
+        }
+        let joined = forward.join(joining, || lease.progressed()).await.map_err(Lost::of_answer)?;
+        if let Some(kept) = forward.into_kept() {
+            lease.keep(kept);
+        }
+        Ok((!joined.lacks_text).then(|| (head.of_joined(&joined), Answered::Whole(joined.body))))
+    }
+
     /// Sends the request over a connection that was kept, or over one of its own, and waits for the head of the answer.
-    async fn exchange(&self, lease: &Lease) -> Result<(AnswerHead, Forward), Lost> {
+    async fn exchange(&self, lease: &Lease, body: &[u8]) -> Result<(AnswerHead, Forward), Lost> {
         if let Some(kept) = lease.kept_connection() {
             // The engine may have closed it meanwhile. Nothing of an answer has come then, so the request can be sent again.
-            match self.exchange_on(Some(kept), lease).await {
+            match self.exchange_on(Some(kept), lease, body).await {
                 Err(Lost::Engine) => {}
                 begun => return begun,
             }
         }
-        self.exchange_on(None, lease).await
+        self.exchange_on(None, lease, body).await
     }
 
-    async fn exchange_on(&self, kept: Option<KeptConnection>, lease: &Lease) -> Result<(AnswerHead, Forward), Lost> {
+    async fn exchange_on(
+        &self,
+        kept: Option<KeptConnection>,
+        lease: &Lease,
+        body: &[u8],
+    ) -> Result<(AnswerHead, Forward), Lost> {
         let head = ForwardHead { method: &self.method, target: &self.target, fields: &self.fields };
-        let (endpoint, body) = (lease.endpoint(), &self.body.bytes);
+        let endpoint = lease.endpoint();
         let sent = match kept {
             Some(kept) => Forward::send_on(kept, endpoint, head, body).await,
             None => Forward::send(endpoint, head, body).await,
@@ -201,7 +266,7 @@ impl EngineRequest {
 /// What there is of an answer.
 enum Answered {
     Begun(Forward),
-    Joined(Vec<u8>),
+    Whole(Vec<u8>),
 }
 
 /// Why no answer begins.

@@ -4,7 +4,8 @@
 //!
 //! A request is passed on byte for byte to the engine of the model that it names, and the answer comes back as the engine
 //! writes it, a stream as it comes. The gateway looks into a body for what it must know and changes nothing but the name of
-//! the model, where the client used another one, and what an answer that can be cancelled needs.
+//! the model, where the client used another one, and what an answer that can be cancelled needs. Only a request that the engine
+//! refuses because it cannot read the schemas of its tools is sent once more, with reduced ones.
 //!
 //! ```text
 //!   listener ─▶ connection ─▶ service: host, origin, route ─▶ body ─▶ a look into it (llama::Peek)

@@ -56,8 +56,8 @@ pub(crate) struct BegunAnswer {
 pub(crate) enum AnswerBody {
     /// The engine is at it.
     Running(RunningRequest),
-    /// It was joined from a stream; the slot is free.
-    Joined(Vec<u8>),
+    /// It is complete: joined from a stream, or a refusal; the slot is free.
+    Whole(Vec<u8>),
 }
 
 impl std::fmt::Debug for RunningRequest {

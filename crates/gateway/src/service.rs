@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use auxot_fleet::JobTask;
 use auxot_llama::{Api, ApiPath, Joining, Peek};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST};
@@ -169,7 +170,9 @@ where
     };
     let target = route.query.map_or_else(|| route.path.to_owned(), |query| format!("{}?{query}", route.path));
     let (task, in_body) = (route.task, peek.model);
-    let mut request = EngineRequest { method, target, fields, body, model, in_body, task, joining: None, key };
+    let has_tools = peek.tools.is_some() && task == JobTask::Chat;
+    let mut request =
+        EngineRequest { method, target, fields, body, model, in_body, task, has_tools, joining: None, key };
     if let Some(joining) = Joining::of(route.path, peek.whole) {
         request.ask_for_stream(joining);
     }
