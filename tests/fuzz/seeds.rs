@@ -54,6 +54,23 @@ pub(crate) fn conversations() -> Vec<Vec<u8>> {
     ])
 }
 
+/// Bodies that name a model.
+pub(crate) fn bodies() -> Vec<Vec<u8>> {
+    texts(&[
+        r#"{"model":"a/b:c","messages":[{"role":"user","content":"hi \" \\"}],"stream":true,"n":1}"#,
+        r#"{"mod\u0065l":"a\/b","model":null,"Model":{"model":"x"},"input":[1,-2.5e3,true],"tools":[{}]}"#,
+    ])
+}
+
+/// Forms with a recording and a model.
+pub(crate) fn forms() -> Vec<Vec<u8>> {
+    let file = "--xyz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\nRIFF\r\n";
+    let model = "--xyz\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n";
+    [format!("{file}{model}--xyz--\r\n"), format!("{model}{file}--xyz--"), format!("{model}{model}--xyz--")]
+        .map(String::into_bytes)
+        .into()
+}
+
 /// Texts with markers in them.
 pub(crate) fn marked_texts() -> Vec<Vec<u8>> {
     texts(&[

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use auxot_catalog::Gguf;
 use auxot_llama::{
-    Assembler, Build, ChatRequest, Chunk, EngineError, Flags, Markers, StateLine, has_images, reduce_tools, sse,
+    Assembler, Build, ChatRequest, Chunk, EngineError, Flags, Markers, Peek, StateLine, has_images, reduce_tools, sse,
 };
 use auxot_protocol::{ToRouter, ToWorker};
 use auxot_relay::RouterUrl;
@@ -137,6 +137,24 @@ fn markers_lose_no_text_and_are_the_same_however_it_is_cut() {
     feed(&seeds::marked_texts(), 1, |input, mutator| {
         let text = String::from_utf8_lossy(input);
         assert_eq!(pieces(&text, text.len()), pieces(&text, mutator.below(text.len() + 1)));
+    });
+}
+
+#[test]
+fn models_of_bodies() {
+    feed(&seeds::bodies(), 1, |input, _| {
+        let Ok(Peek { model: Some(model), has_other_models: false, .. }) = Peek::into(input) else { return };
+        // What is JSON to others, too, means the same to them.
+        if let Ok(body) = serde_json::from_slice::<serde_json::Value>(input) {
+            assert_eq!(body["model"], model.name.as_str());
+        }
+        assert!(input.get(model.place).is_some_and(|text| text.starts_with(b"\"") && text.ends_with(b"\"")));
+    });
+    feed(&seeds::forms(), 1, |input, _| {
+        let Ok(Peek { model: Some(model), .. }) = Peek::into_form("multipart/form-data; boundary=xyz", input) else {
+            return;
+        };
+        assert_eq!(&input[model.place], model.name.as_bytes());
     });
 }
 

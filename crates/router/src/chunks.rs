@@ -111,10 +111,10 @@ impl Chunks {
         }
         let logprobs = complete.logprobs.as_ref().and_then(|all| self.logprobs.rest(all));
         self.choice(&FinishChoice::of(complete, logprobs));
-        if self.usage {
+        if let Some(usage) = TokenUsage::of(complete).filter(|_| self.usage) {
             self.bytes.extend_from_slice(&self.head);
             self.bytes.extend_from_slice(b"],\"usage\":");
-            json(&mut self.bytes, &TokenUsage::of(complete));
+            json(&mut self.bytes, &usage);
             self.bytes.extend_from_slice(b"}\n\n");
         }
         self.done();

@@ -100,7 +100,7 @@ pub(crate) enum Failure {
     OtherTask { model: String, task: PathTask, tasks: Vec<String> },
     #[error("cannot {0}: the request names no model, and none of the models here can {0}: {list}", verb(*task), list = list(models))]
     NoModelForTask { task: PathTask, models: Vec<String> },
-    #[error("cannot pass on `{0}`: no worker that has the model supports it")]
+    #[error("cannot pass on `{0}`: no provider that has the model supports it")]
     Unsupported(String),
     #[error("cannot serve model `{0}`: it failed to load on every worker that has it")]
     ModelFailed(String),

@@ -13,7 +13,8 @@ pub(crate) struct Completion<'a> {
     pub(crate) created: u64,
     pub(crate) model: &'a str,
     pub(crate) choices: [Choice<'a>; 1],
-    pub(crate) usage: TokenUsage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) usage: Option<TokenUsage>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,18 +57,22 @@ struct CompletionDetails {
 }
 
 impl TokenUsage {
-    /// Workers report cached prompt tokens separately; the OpenAI API includes them.
-    pub(crate) fn of(complete: &Complete<'_>) -> Self {
+    /// The counts, where there is any. Workers report cached prompt tokens separately; the OpenAI API includes them.
+    pub(crate) fn of(complete: &Complete<'_>) -> Option<Self> {
+        let counts = [complete.input_tokens, complete.cache_tokens, complete.output_tokens];
+        if counts.iter().all(Option::is_none) {
+            return None;
+        }
         let cached_tokens = complete.cache_tokens.unwrap_or(0);
         let prompt_tokens = complete.input_tokens.unwrap_or(0).saturating_add(cached_tokens);
         let completion_tokens = complete.output_tokens.unwrap_or(0);
-        Self {
+        Some(Self {
             prompt_tokens,
             completion_tokens,
             total_tokens: prompt_tokens.saturating_add(completion_tokens),
             prompt_tokens_details: PromptDetails { cached_tokens },
             completion_tokens_details: CompletionDetails { reasoning_tokens: complete.reasoning_tokens.unwrap_or(0) },
-        }
+        })
     }
 }
 
