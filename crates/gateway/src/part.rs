@@ -1,5 +1,7 @@
 //! A part of an answer's body on its way: one read of the engine, framed in place for the client.
 
+use std::cell::RefCell;
+
 /// The most bytes of one part: some thirty events.
 const SIZE: usize = 8 << 10;
 /// Room for the length of a chunk before it, and for the end of the body behind it.
@@ -19,12 +21,23 @@ pub(crate) enum Framing {
     Ended,
 }
 
-/// The bytes of one part, on the stack.
+/// The bytes of one part.
 pub(crate) struct Part([u8; BEFORE + SIZE + AFTER]);
 
+thread_local! {
+    /// One for all answers of a thread: it is filled and written within one poll. Memory of its own for each poll would have
+    /// to be zeroed each time, which pushes what the processor needs out of its cache.
+    static PART: RefCell<Part> = const { RefCell::new(Part::new()) };
+}
+
 impl Part {
-    pub(crate) fn new() -> Self {
+    const fn new() -> Self {
         Self([0; BEFORE + SIZE + AFTER])
+    }
+
+    /// Lends this thread's part. Calls must not be nested.
+    pub(crate) fn lend<T>(work: impl FnOnce(&mut Self) -> T) -> T {
+        PART.with_borrow_mut(work)
     }
 
     /// Where an engine's bytes are read to.

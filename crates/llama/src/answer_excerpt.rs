@@ -54,8 +54,8 @@ impl AnswerExcerpt {
     #[must_use]
     pub fn counts(&self) -> TokenCounts {
         // Quotes in a text are escaped, so that no text of a model looks like these names.
-        let timings: Timings = value(&self.last, memmem::rfind, b"\"timings\":").unwrap_or_default();
-        let end: Usage = value(&self.last, memmem::rfind, USAGE).unwrap_or_default();
+        let timings: Timings = value(&self.last, last_of, b"\"timings\":").unwrap_or_default();
+        let end: Usage = value(&self.last, last_of, USAGE).unwrap_or_default();
         let begin = || value::<Usage>(&self.first, memmem::find, USAGE);
         let prompt = end.prompt().or_else(|| begin()?.prompt()).unwrap_or_default();
         TokenCounts {
@@ -64,6 +64,11 @@ impl AnswerExcerpt {
             cached: timings.cache_n.or(prompt.cached),
         }
     }
+}
+
+/// Where the last one begins. Searched forwards: backwards the library compares byte by byte.
+fn last_of(text: &[u8], name: &[u8]) -> Option<usize> {
+    memmem::find_iter(text, name).last()
 }
 
 /// The engine's own counts.

@@ -70,7 +70,16 @@ impl PassOn {
         client: &mut Client,
         record: &mut RequestRecord,
     ) -> Poll<PassEnd> {
-        let mut part = Part::new();
+        Part::lend(|part| self.poll_with(part, context, client, record))
+    }
+
+    fn poll_with(
+        &mut self,
+        part: &mut Part,
+        context: &mut Context<'_>,
+        client: &mut Client,
+        record: &mut RequestRecord,
+    ) -> Poll<PassEnd> {
         loop {
             // What came with the head goes with it, in one write.
             if client.has_unsent() && !self.running.forward.has_early_bytes() {
@@ -91,7 +100,7 @@ impl PassOn {
                 Poll::Ready(Ok(read)) => {
                     self.note(part.bytes(read), record);
                     let is_last = self.running.forward.is_complete();
-                    if let Err(reason) = client.send(context, &mut part, read, is_last) {
+                    if let Err(reason) = client.send(context, part, read, is_last) {
                         return Poll::Ready(PassEnd::Unwritten(reason));
                     }
                     if is_last {

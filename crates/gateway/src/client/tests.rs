@@ -15,9 +15,11 @@ fn pair() -> (Client, UnixStream) {
 }
 
 async fn send(client: &mut Client, text: &[u8], is_last: bool) -> Result<(), Unwritten> {
-    let mut part = Part::new();
-    part.space()[..text.len()].copy_from_slice(text);
-    poll_fn(|context| Poll::Ready(client.send(context, &mut part, text.len(), is_last))).await
+    let mut send = |context: &mut Context<'_>, part: &mut Part| {
+        part.space()[..text.len()].copy_from_slice(text);
+        client.send(context, part, text.len(), is_last)
+    };
+    poll_fn(|context| Poll::Ready(Part::lend(|part| send(context, part)))).await
 }
 
 async fn shown(mut client: Client, mut theirs: UnixStream) -> String {

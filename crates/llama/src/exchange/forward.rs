@@ -1,5 +1,6 @@
 //! A request that is passed on as its client wrote it, and the answer as the engine writes it.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
@@ -13,6 +14,12 @@ use crate::Endpoint;
 
 /// The first read, which has the head of the answer and often all of a short one.
 const FIRST_READ: usize = 4 << 10;
+
+thread_local! {
+    /// Where a thread reads to before the bytes are taken over, within one poll: in a future it would be a part of each answer
+    /// for as long as that takes, and on the stack it would be zeroed for each poll.
+    static FIRST_PART: RefCell<[u8; FIRST_READ]> = const { RefCell::new([0; FIRST_READ]) };
+}
 
 /// Fields of a request that end here: those of the connection, those that say who the client is to this host, and those
 /// that are written anew. `X-Conversation-Id` makes the engine go on after its client has left. An `Origin` would make the
@@ -186,12 +193,12 @@ impl Forward {
             return Err(ExchangeError::TooLarge { limit: HEAD_LIMIT });
         }
         let (wire, early) = (&mut self.wire, &mut self.early);
-        // On the stack of a poll: in the future it would be a part of each answer for as long as that takes.
         let read = poll_fn(|context| {
-            let mut part = [0; FIRST_READ];
-            let read = ready!(wire.poll_read(context, &mut part))?;
-            early.extend_from_slice(&part[..read]);
-            Poll::Ready(Ok::<_, ExchangeError>(read))
+            FIRST_PART.with_borrow_mut(|part| {
+                let read = ready!(wire.poll_read(context, part))?;
+                early.extend_from_slice(&part[..read]);
+                Poll::Ready(Ok::<_, ExchangeError>(read))
+            })
         });
         if read.await? == 0 {
             return Err(ExchangeError::Cut);

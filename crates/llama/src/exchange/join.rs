@@ -273,13 +273,16 @@ impl Joiner {
         if crate::is_done(data) || self.state != State::Coming {
             return Ok(());
         }
+        let foreign = || ExchangeError::Malformed("an event that is none of this API");
+        // Checked once, and not in each string.
+        let data = std::str::from_utf8(data).map_err(|_| foreign())?;
         let taken = match &mut self.parts {
             Parts::Choices(choices) => choices.take(data),
             Parts::Results(results) => results.take(data),
             Parts::Message(message) => message.take(data),
             Parts::Response(response) => response.take(data),
         };
-        match taken.map_err(|_| ExchangeError::Malformed("an event that is none of this API"))? {
+        match taken.map_err(|_| foreign())? {
             Taken::Part(held) => self.held += held,
             Taken::Error(error) => self.state = State::Failed(error),
             Taken::Lacking => self.state = State::Lacking,

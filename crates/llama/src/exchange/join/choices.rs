@@ -136,16 +136,16 @@ impl Choices {
         Self { is_chat, stops, probabilities, choices: BTreeMap::new(), ended: 0, tail: Tail::default() }
     }
 
-    pub(super) fn take(&mut self, data: &[u8]) -> Result<Taken, serde_json::Error> {
+    pub(super) fn take(&mut self, data: &str) -> Result<Taken, serde_json::Error> {
         // Most events; how many tokens there are is not needed then.
         if self.is_chat
             && !self.stops
-            && let Some((index, text)) = content_delta(data)
+            && let Some((index, text)) = content_delta(data.as_bytes())
         {
             self.choices.entry(index).or_default().text.push_str(&text);
             return Ok(Taken::Part(text.len()));
         }
-        let event: Event<'_> = serde_json::from_slice(data)?;
+        let event: Event<'_> = serde_json::from_str(data)?;
         if let Some(error) = event.error {
             return Ok(Taken::Error(error.get().to_owned()));
         }

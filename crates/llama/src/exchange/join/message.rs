@@ -113,8 +113,8 @@ impl Message {
         Self { stops, start: None, thinking, text, tools: Vec::new(), end: None }
     }
 
-    pub(super) fn take(&mut self, data: &[u8]) -> Result<Taken, serde_json::Error> {
-        let event: Event<'_> = serde_json::from_slice(data)?;
+    pub(super) fn take(&mut self, data: &str) -> Result<Taken, serde_json::Error> {
+        let event: Event<'_> = serde_json::from_str(data)?;
         match &*event.kind {
             "message_start" => self.start = event.message.map(Start::of).transpose()?,
             // The first event comes with the first token, and not at all where that one is a part of a character.
@@ -140,7 +140,7 @@ impl Message {
                 }
             }
             "content_block_stop" | "message_stop" => {}
-            _ => return Ok(Taken::Error(String::from_utf8_lossy(data).into_owned())),
+            _ => return Ok(Taken::Error(data.to_owned())),
         }
         Ok(Taken::Part(0))
     }

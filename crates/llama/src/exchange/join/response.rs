@@ -48,8 +48,8 @@ struct Item<'a> {
 }
 
 impl Response {
-    pub(super) fn take(&mut self, data: &[u8]) -> Result<Taken, serde_json::Error> {
-        let event: Event<'_> = serde_json::from_slice(data)?;
+    pub(super) fn take(&mut self, data: &str) -> Result<Taken, serde_json::Error> {
+        let event: Event<'_> = serde_json::from_str(data)?;
         if let Some(error) = event.error {
             return Ok(Taken::Error(error.get().to_owned()));
         }

@@ -63,8 +63,8 @@ impl Results {
         Self { stops, probabilities, results: BTreeMap::new() }
     }
 
-    pub(super) fn take(&mut self, data: &[u8]) -> Result<Taken, serde_json::Error> {
-        let event: Event<'_> = serde_json::from_slice(data)?;
+    pub(super) fn take(&mut self, data: &str) -> Result<Taken, serde_json::Error> {
+        let event: Event<'_> = serde_json::from_str(data)?;
         if let Some(error) = event.error {
             return Ok(Taken::Error(error.get().to_owned()));
         }
@@ -108,8 +108,8 @@ impl Results {
 
 impl Found {
     /// The last event with what the events before it had.
-    fn whole(&self, data: &[u8]) -> Result<String, serde_json::Error> {
-        let last: Last<'_> = serde_json::from_slice(data)?;
+    fn whole(&self, data: &str) -> Result<String, serde_json::Error> {
+        let last: Last<'_> = serde_json::from_str(data)?;
         let place = |value: &RawValue| {
             let from = value.get().as_ptr().addr() - data.as_ptr().addr();
             from..from + value.get().len()
@@ -119,11 +119,10 @@ impl Found {
             changes.push((place(settings), settings.get().replacen(r#""stream":true"#, r#""stream":false"#, 1)));
         }
         changes.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
-        let mut whole = data.to_vec();
+        let mut whole = data.to_owned();
         for (place, text) in changes {
-            whole.splice(place, text.into_bytes());
+            whole.replace_range(place, &text);
         }
-        let mut whole = String::from_utf8_lossy(&whole).into_owned();
         if !self.probabilities.is_empty()
             && let Some(end) = whole.rfind('}')
         {
