@@ -69,7 +69,7 @@ fn field_name(head: &[u8]) -> Option<String> {
         if field.is_empty() || field.contains(char::is_whitespace) || value.contains(is_odd) {
             return None;
         }
-        if field.eq_ignore_ascii_case("content-transfer-encoding") {
+        if field.eq_ignore_ascii_case("content-transfer-encoding") && !is_as_written(value.trim()) {
             return None;
         }
         if !field.eq_ignore_ascii_case("content-disposition") {
@@ -85,6 +85,11 @@ fn field_name(head: &[u8]) -> Option<String> {
         }
     }
     name
+}
+
+/// Whether an encoding is none.
+fn is_as_written(encoding: &str) -> bool {
+    ["binary", "8bit", "7bit"].iter().any(|none| encoding.eq_ignore_ascii_case(none))
 }
 
 /// The parameters behind the first word of a value.
@@ -137,7 +142,11 @@ mod tests {
 
     #[test]
     fn the_model_is_found_with_its_place() {
-        for disposition in ["name=\"model\"", "name=model", "name=\"model\"\r\nContent-Type: text/plain"] {
+        for disposition in [
+            "name=\"model\"",
+            "name=model",
+            "name=\"model\"\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: binary",
+        ] {
             let body = form(&[file(), part(disposition, "whisper")]);
             let found = peek(KIND, &body).unwrap();
             let model = found.model.unwrap();
