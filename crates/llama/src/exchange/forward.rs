@@ -12,13 +12,13 @@ use super::wire::{self, Wire};
 use super::{ExchangeError, OpenError};
 use crate::Endpoint;
 
-/// The first read, which has the head of the answer and often all of a short one.
-const FIRST_READ: usize = 4 << 10;
+/// The bytes of one read: the head of an answer, and often all of a short one.
+const READ: usize = 4 << 10;
 
 thread_local! {
     /// Where a thread reads to before the bytes are taken over, within one poll: in a future it would be a part of each answer
     /// for as long as that takes, and on the stack it would be zeroed for each poll.
-    static FIRST_PART: RefCell<[u8; FIRST_READ]> = const { RefCell::new([0; FIRST_READ]) };
+    static PART: RefCell<[u8; READ]> = const { RefCell::new([0; READ]) };
 }
 
 /// Fields of a request that end here: those of the connection, those that say who the client is to this host, and those
@@ -194,7 +194,7 @@ impl Forward {
         }
         let (wire, early) = (&mut self.wire, &mut self.early);
         let read = poll_fn(|context| {
-            FIRST_PART.with_borrow_mut(|part| {
+            PART.with_borrow_mut(|part| {
                 let read = ready!(wire.poll_read(context, part))?;
                 early.extend_from_slice(&part[..read]);
                 Poll::Ready(Ok::<_, ExchangeError>(read))
@@ -247,7 +247,7 @@ impl Forward {
         let mut bytes = Vec::new();
         while bytes.len() < limit {
             let from = bytes.len();
-            bytes.resize(limit.min(from + FIRST_READ), 0);
+            bytes.resize(limit.min(from + READ), 0);
             let read = poll_fn(|context| self.poll_body(context, &mut bytes[from..])).await?;
             bytes.truncate(from + read);
             if read == 0 {
@@ -255,6 +255,19 @@ impl Forward {
             }
         }
         Ok(bytes)
+    }
+
+    /// Reads bytes of the body, without its framing, to the end of `into`; 0 at the end of the body.
+    pub(super) fn poll_append(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut Vec<u8>,
+    ) -> Poll<Result<usize, ExchangeError>> {
+        PART.with_borrow_mut(|part| {
+            let read = ready!(self.poll_body(context, part))?;
+            into.extend_from_slice(&part[..read]);
+            Poll::Ready(Ok(read))
+        })
     }
 
     /// Whether the body is complete, so that the next read is its end.

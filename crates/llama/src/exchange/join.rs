@@ -34,8 +34,6 @@ use crate::sse::Splitter;
 
 /// The most bytes of a joined answer.
 const LIMIT: usize = 16 << 20;
-/// Bytes of one read.
-const READ: usize = 4 << 10;
 
 /// The endpoints whose answers can be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,11 +191,7 @@ impl Forward {
         let (mut held, mut splitter) = (Vec::new(), Splitter::new(EVENT_LIMIT));
         let mut joiner = Joiner::new(joining.form, &joining.answer.options);
         loop {
-            let from = held.len();
-            held.resize(from + READ, 0);
-            let read = poll_fn(|context| self.poll_body(context, &mut held[from..])).await?;
-            held.truncate(from + read);
-            if read == 0 {
+            if poll_fn(|context| self.poll_append(context, &mut held)).await? == 0 {
                 return joiner.finish();
             }
             progressed();
