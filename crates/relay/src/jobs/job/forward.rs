@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use auxot_fleet::Awaiting;
 use auxot_llama::{AnswerHead, EngineError, ExchangeError, Forward, ForwardHead, KeptConnection, OpenError};
 use auxot_protocol::ToRouter;
+use futures_util::FutureExt;
 use tracing::warn;
 
 use crate::jobs::engine_answer::EngineAnswer;
@@ -147,19 +148,26 @@ impl RunningJob<EngineAnswer> {
         call: &EngineCall,
         body: &[u8],
     ) -> Result<(AnswerHead, Forward), Outcome> {
-        if let Some(kept) = lease.kept_connection() {
-            // The engine may have closed it meanwhile. Nothing of an answer has come then, so the request can be sent again.
-            match self.exchange_on(Some(kept), lease, call, body).await {
-                Err(Outcome::EngineGone { .. }) => {}
-                begun => return begun,
-            }
-            // An engine that cannot be reached now may have crashed by this request.
-            return match self.exchange_on(None, lease, call, body).await {
-                Err(Outcome::EngineUnreachable) => Err(Outcome::EngineGone { after_text: false }),
+        let begun = match lease.kept_connection() {
+            None => self.exchange_on(None, lease, call, body).await,
+            Some(kept) => match self.exchange_on(Some(kept), lease, call, body).await {
+                // The engine may have closed it meanwhile. Nothing of an answer has come then, so the request can be sent again.
+                Err(Outcome::EngineGone { .. }) if lease.engine_stopping().now_or_never().is_none() => {
+                    match self.exchange_on(None, lease, call, body).await {
+                        // This request may have crashed it.
+                        Err(Outcome::EngineUnreachable) => Err(Outcome::EngineGone { after_text: false }),
+                        begun => begun,
+                    }
+                }
                 begun => begun,
-            };
+            },
+        };
+        let (head, stream) = begun?;
+        if head.status == 503 {
+            // The engine is being replaced or still loads: another attempt follows.
+            return Err(Outcome::EngineGone { after_text: false });
         }
-        self.exchange_on(None, lease, call, body).await
+        Ok((head, stream))
     }
 
     async fn exchange_on(
@@ -184,10 +192,6 @@ impl RunningJob<EngineAnswer> {
             OpenError::Io(_) => Outcome::Unreadable(error.to_string()),
         })?;
         let head = self.while_pending(lease, stream.head()).await?;
-        if head.status == 503 {
-            // The engine is being replaced or still loads: another attempt follows.
-            return Err(Outcome::EngineGone { after_text: false });
-        }
         Ok((head, stream))
     }
 
