@@ -120,8 +120,10 @@ impl KeyStore {
     /// The newest keys of the file, in its order, and the number of the others.
     pub(crate) fn newest(&self, most: usize) -> (Vec<Arc<Key>>, usize) {
         let current = self.current();
-        let bare: Vec<Key> = self.keys.bare().filter(|key| current.set.present(key).is_some()).collect();
-        let is_of_file = |key: &&Arc<Key>| !bare.iter().any(|bare| bare.kind == key.kind && bare.hash == key.hash);
+        // One that the file has too is there as the file says it.
+        let is_bare = |key: &Key| current.set.present(key).is_some_and(|known| **known == *key);
+        let bare: Vec<Key> = self.keys.bare().filter(is_bare).collect();
+        let is_of_file = |key: &&Arc<Key>| !bare.contains(key);
         let mut newest: Vec<_> = current.set.iter().rev().filter(is_of_file).take(most).cloned().collect();
         newest.reverse();
         let others = current.set.len().saturating_sub(bare.len() + newest.len());

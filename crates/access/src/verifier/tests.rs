@@ -257,6 +257,10 @@ async fn the_newest_keys_are_those_of_the_file_in_its_order() {
     file.create("k4", &NewKeys::Worker, None).unwrap();
     assert_eq!(newest(3).await, ("k1 k2 k4".to_owned(), 1), "a change is seen at once");
     assert_eq!(worker(&verifier, "w").await, Ok(true));
+    let hash = file.list().unwrap()[0].hash.to_string();
+    let keys = Keys::file(file.path().to_owned()).with_hashes(Some(&hash), None);
+    let (keys, others) = KeyStore::open(keys).unwrap().newest(9);
+    assert_eq!((&*keys[0].name, keys.len(), others), ("k0", 4, 0), "one that the environment has too");
 }
 
 #[tokio::test]

@@ -213,7 +213,7 @@ impl<'a> Scan<'a> {
         if count > MOST_TOOLS {
             return Err(RequestError::TooManyTools { count, limit: MOST_TOOLS }.into());
         }
-        Ok(Some(from..self.at))
+        Ok((count > 0).then_some(from..self.at))
     }
 
     /// A string without its quotes, escapes resolved.

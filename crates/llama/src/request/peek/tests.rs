@@ -115,6 +115,7 @@ fn the_list_of_tools_is_found() {
     let tools = |body: &'static str| peek(body).tools.map(|place| &body[place]);
     assert_eq!(tools(r#"{"tools": [{"a":"]"}] ,"n":1}"#), Some(r#"[{"a":"]"}]"#));
     assert_eq!(tools(r#"{"tools":[],"tools":null}"#), None);
+    assert_eq!(tools(r#"{"tools": [ ]}"#), None);
     assert_eq!(tools(r#"{"x":{"tools":[1]}}"#), None);
 }
 
