@@ -22,7 +22,8 @@ trap 'halt; rm -rf "$work"' EXIT
 
 model=${MODEL:-$(scripts/get-model.sh)}
 name=$(basename "$model" .gguf)
-ENGINE_FOLDER=${ENGINE_FOLDER:-$(dirname "$(scripts/get-engine.sh)")}
+engine=$(scripts/get-engine.sh)
+ENGINE_FOLDER=${ENGINE_FOLDER:-$(dirname "$engine")}
 SIGNING_KEY=$work/key
 PROFILE=${PROFILE:-debug}
 export ENGINE_FOLDER SIGNING_KEY PROFILE

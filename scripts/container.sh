@@ -41,10 +41,20 @@ inside() {
 # Runs a program of this host in the container's network.
 outside() { nsenter --target "$leader" --net -- "$@"; }
 
-# Ends the container, where there is one.
+# Ends the container, where there is one: in order, or at once when that takes too long.
 halt() {
-  [ -n "$leader" ] || return 0
-  inside kill -s RTMIN+4 1 2>/dev/null || true
+  [ -n "$nspawn" ] || return 0
+  [ -z "$leader" ] || inside kill -s RTMIN+4 1 2>/dev/null || true
+  tries=0
+  while kill -0 "$nspawn" 2>/dev/null && [ -n "$leader" ] && [ $tries -lt 300 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+  done
+  kill -s KILL "$nspawn" 2>/dev/null || true
   wait "$nspawn" 2>/dev/null || true
-  leader=''
+  leader='' nspawn=''
 }
+
+# The exit trap of the caller runs after these signals, too.
+trap 'exit 130' INT
+trap 'exit 143' TERM
