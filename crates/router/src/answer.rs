@@ -28,6 +28,9 @@ use engine_output::{EngineOutput, Mismatch};
 /// While all clients together have too much unread text, a client with no more than this keeps its job.
 const FAIR_UNREAD: usize = 64 * 1024;
 
+/// The bytes of a token: four in English, fewer in most other text.
+const BYTES_OF_TOKEN: u64 = 4;
+
 /// Bounds for text that clients have not read yet.
 #[derive(Debug, Clone)]
 pub(crate) struct UnreadLimits {
@@ -59,6 +62,8 @@ struct AnswerState {
     /// The failure, where it can still be reported by an HTTP status.
     failure: Option<Failure>,
     first_text: Option<Instant>,
+    /// Bytes of text so far.
+    text_bytes: u64,
     /// Time of the last message about the job.
     last_activity: Clock,
     reader: Option<Waker>,
@@ -109,6 +114,7 @@ impl JobAnswer {
             ended: false,
             failure: None,
             first_text: None,
+            text_bytes: 0,
             last_activity: Clock::now(),
             reader: None,
             writer: None,
@@ -175,6 +181,7 @@ impl JobAnswer {
         if state.first_text.is_none() {
             state.first_text = Some(state.last_activity.into_std());
         }
+        state.text_bytes = state.text_bytes.saturating_add(text.len() as u64);
         let length = text.len() + logprobs.map_or(0, |logprobs| logprobs.0.get().len());
         let over_budget = !state.share.grow(length);
         let (unread, reader) = match &mut state.output {
@@ -247,6 +254,16 @@ impl JobAnswer {
         match &self.state().output {
             Output::Engine(output) => Some(output.received()),
             Output::Stream(_) | Output::Whole(_) => None,
+        }
+    }
+
+    /// About how many tokens have come, where they are not counted: those of text by its bytes, those of a stream of events
+    /// by its events. Those of another answer are not known before its end.
+    pub(crate) fn estimated_tokens(&self) -> u64 {
+        let state = self.state();
+        match &state.output {
+            Output::Engine(output) => output.estimated_events(),
+            Output::Stream(_) | Output::Whole(_) => state.text_bytes / BYTES_OF_TOKEN,
         }
     }
 

@@ -208,8 +208,8 @@ impl Hub {
     pub(crate) fn complete(&self, worker: WorkerId, complete: Complete<'static>) -> bool {
         self.update(|inner| {
             let counts = inner.board.finish(worker, &complete.job_id, true);
-            if counts && let Some((id, entry)) = inner.entries.remove_entry(&*complete.job_id) {
-                entry.spend(&complete);
+            if counts && let Some((id, mut entry)) = inner.entries.remove_entry(&*complete.job_id) {
+                entry.count(&complete);
                 let mut line = entry.access_line(&id).counts(&complete);
                 // The worker keeps an engine's answer until it knows that all of it is here.
                 if let Some(link) = inner.links.get_mut(&worker) {

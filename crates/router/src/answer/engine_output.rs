@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 use auxot_protocol::{ANSWER_WINDOW, AnswerData, AnswerHead};
 use bytes::Bytes;
 
+/// The bytes of a token's event: those of engines and clouds have 180 to 330.
+const BYTES_OF_EVENT: u64 = 256;
+
 /// The worker gets a report each time the client has taken this many bytes more.
 const REPORT_EVERY: u64 = ANSWER_WINDOW / 4;
 
@@ -12,6 +15,8 @@ const REPORT_EVERY: u64 = ANSWER_WINDOW / 4;
 #[derive(Debug, Default)]
 pub(crate) struct EngineOutput {
     head: Head,
+    /// Whether it is a stream of events.
+    is_stream: bool,
     unread: VecDeque<Bytes>,
     /// Bytes received.
     received: u64,
@@ -73,7 +78,7 @@ impl EngineOutput {
             return Err(Mismatch::OtherAnswer);
         }
         let head = EngineHead { answer: head.answer.into_owned(), status: head.status, headers: head.headers };
-        *self = Self { head: Head::Here(head), ..Self::default() };
+        *self = Self { is_stream: head.is_stream(), head: Head::Here(head), ..Self::default() };
         Ok(())
     }
 
@@ -107,6 +112,11 @@ impl EngineOutput {
     /// Bytes received.
     pub(crate) fn received(&self) -> u64 {
         self.received
+    }
+
+    /// The events received, by their bytes; none of an answer that is no stream.
+    pub(crate) fn estimated_events(&self) -> u64 {
+        if self.is_stream { self.received / BYTES_OF_EVENT } else { 0 }
     }
 
     /// Bytes that the client has not taken.

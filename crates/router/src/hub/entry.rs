@@ -172,6 +172,16 @@ pub(crate) struct JobEntry {
     dispatched: Option<Instant>,
     holder: JobHolder,
     attempts: u32,
+    /// Its tokens, where they are counted.
+    tokens: Option<u64>,
+}
+
+impl Drop for JobEntry {
+    /// Takes its tokens from those of its key, however it has ended: a client that leaves before the counts come has used some.
+    fn drop(&mut self) {
+        let tokens = self.tokens.unwrap_or_else(|| self.answer.estimated_tokens());
+        self.request.counted.spend(tokens, Instant::now());
+    }
 }
 
 /// Where a job was last.
@@ -199,6 +209,7 @@ impl JobEntry {
             dispatched: None,
             holder: JobHolder::Queue,
             attempts: 0,
+            tokens: None,
         }
     }
 
@@ -213,11 +224,10 @@ impl JobEntry {
         self.accepted.elapsed()
     }
 
-    /// Takes the tokens that are known from those of its key.
-    pub(super) fn spend(&self, complete: &Complete<'_>) {
+    /// The tokens of its answer are counted.
+    pub(super) fn count(&mut self, complete: &Complete<'_>) {
         let known = [complete.input_tokens, complete.cache_tokens, complete.output_tokens];
-        let tokens = known.into_iter().flatten().fold(0, u64::saturating_add);
-        self.request.counted.spend(tokens, Instant::now());
+        self.tokens = known.into_iter().flatten().reduce(u64::saturating_add);
     }
 
     /// Its times and places for the access log.

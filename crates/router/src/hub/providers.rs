@@ -179,9 +179,9 @@ impl Hub {
     pub(crate) fn provider_completed(&self, provider: ProviderId, complete: Complete<'static>) {
         self.update(|inner| {
             if inner.board.finish_provided(provider, &complete.job_id)
-                && let Some((id, entry)) = inner.entries.remove_entry(&*complete.job_id)
+                && let Some((id, mut entry)) = inner.entries.remove_entry(&*complete.job_id)
             {
-                entry.spend(&complete);
+                entry.count(&complete);
                 let line = entry.access_line(&id).counts(&complete);
                 if let Some(handle) = inner.providers.get_mut(provider.0) {
                     handle.times.add(line.first_byte, line.total);

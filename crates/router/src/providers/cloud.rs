@@ -21,7 +21,7 @@ use url::Url;
 
 use super::config::{CloudApi, CloudConfig, ProviderConfig};
 use super::run::{AnswerWriter, RunFailure};
-use crate::failure::{Failure, WorkerFault};
+use crate::failure::{BadRequest, Failure, WorkerFault};
 use crate::hub::ProviderJob;
 use crate::provider_fault::ProviderReason;
 use events::{EventReader, WrongStream};
@@ -57,6 +57,14 @@ pub(super) struct Cloud {
     first_byte_timeout: Duration,
     total_timeout: Duration,
     idle_timeout: Duration,
+}
+
+/// When an answer must have begun.
+#[derive(Debug, Clone, Copy)]
+struct FirstByte {
+    until: Instant,
+    /// The time for it.
+    limit: Duration,
 }
 
 /// The paths that an API has.
@@ -111,15 +119,20 @@ impl Cloud {
 
     /// Answers a job.
     pub(super) async fn answer(&self, job: &ProviderJob) -> Result<Complete<'static>, RunFailure> {
+        if job.request.whole.model.is_none() {
+            let fault = "cannot ask this provider: the body must name the model, in its field `model`";
+            let fault = BadRequest::new(fault).of("model").code("missing_required_parameter");
+            return Err(RunFailure::of_client(fault.into()));
+        }
         // An answer that is no stream may begin when all of it is there.
-        let silence = if job.request.stream { self.first_byte_timeout } else { self.total_timeout };
-        let first_byte = Instant::now() + silence;
+        let limit = if job.request.stream { self.first_byte_timeout } else { self.total_timeout };
+        let first_byte = FirstByte { until: Instant::now() + limit, limit };
         let request = self.client.post(self.address(&job.request.whole.http.path)).headers(self.headers(job).await?);
         let sending = request.body(job.request.whole.body_for(&job.model)).send();
-        let response = match timeout_at(first_byte, sending).await {
+        let response = match timeout_at(first_byte.until, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(fault)) => return Err(self.fault(ProviderReason::Unreachable(innermost(&fault)))),
-            Err(_) => return Err(self.silent(silence)),
+            Err(_) => return Err(self.silent(limit)),
         };
         let status = response.status().as_u16();
         match Meaning::of(status) {
@@ -189,7 +202,7 @@ impl Cloud {
         &self,
         job: &ProviderJob,
         mut response: Response,
-        first_byte: Instant,
+        first_byte: FirstByte,
     ) -> Result<Complete<'static>, RunFailure> {
         if !content_type(&response).starts_with("text/event-stream") {
             return Err(self.wrong("no stream of events"));
@@ -199,12 +212,12 @@ impl Cloud {
         let (mut writer, mut excerpt) = (AnswerWriter::of(job), AnswerExcerpt::default());
         let mut has_begun = false;
         while !events.is_over() {
-            let until = if has_begun { Instant::now() + self.idle_timeout } else { first_byte };
+            let until = if has_begun { Instant::now() + self.idle_timeout } else { first_byte.until };
             let chunk = match timeout_at(until, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 // A clean end without the last event is no end of the answer.
                 Ok(Ok(None) | Err(_)) => return Err(self.fault(ProviderReason::Cut)),
-                Err(_) => return Err(self.silent(if has_begun { self.idle_timeout } else { self.first_byte_timeout })),
+                Err(_) => return Err(self.silent(if has_begun { self.idle_timeout } else { first_byte.limit })),
             };
             let whole = events.read(&chunk).map_err(|wrong| self.wrong_stream(wrong))?;
             if !has_begun {

@@ -6,7 +6,7 @@ use auxot_router::{BackendConfig, CloudApi, Config, ProviderConfig, Router};
 use serde_json::{Value, json};
 
 use crate::cloud_server::CloudServer;
-use crate::support::{Client, PendingResponse, config, start, within_deadline};
+use crate::support::{API_KEY, Client, PendingResponse, config, start, within_deadline};
 
 const ANSWER: &str = r#"{"choices":[{"message":{"content":"from the cloud"}}],"model":"own"}"#;
 const EVENTS: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"one\"}}]}\n\n";
@@ -238,6 +238,21 @@ async fn nothing_leaves_for_a_model_that_no_provider_names() {
         [body("other"), body("m2"), body("m-q4_0"), any].iter().map(|body| client.chat(body)).collect();
     within_deadline("waiting jobs", router.wait_for(|summary| summary.waiting == waiting.len())).await;
     assert_eq!(client.get_json("/v1/models/other").await.0, 404);
+    cloud.expect_no_request();
+}
+
+#[tokio::test]
+async fn a_request_whose_body_names_no_model_does_not_leave() {
+    let cloud = CloudServer::start().await;
+    let (_router, client) = with(vec![cloud.provider("far", CloudApi::OpenAi)]).await;
+    let mut body = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+    for model in [None, Some(json!(null)), Some(json!(["other"]))] {
+        if let Some(model) = model {
+            body["model"] = model;
+        }
+        let (status, error) = client.send_as(API_KEY, "/v1/chat/completions?model=m", &body).json().await;
+        assert_eq!((status, &error["error"]["param"]), (400, &json!("model")), "{error}");
+    }
     cloud.expect_no_request();
 }
 

@@ -238,6 +238,21 @@ async fn tokens_of_a_minute_are_limited() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_before_the_end_has_used_what_has_come() {
+    let limited = Limited::new(KeyTerms { tokens_per_minute: Some(7), ..KeyTerms::default() }, Vec::new()).await;
+    let mut worker = limited.worker(&["m"]).await;
+    let body = json!({ "messages": [{ "role": "user", "content": "hi" }], "stream": true });
+    let asked = limited.client.send_as(&limited.key, "/v1/chat/completions", &body);
+    let job = worker.job().await;
+    worker.token(&job, "some forty bytes, which are ten tokens..").await;
+    let mut events = asked.events().await;
+    events.until("some forty bytes, which are ten tokens..").await;
+    drop(events);
+    assert_eq!(worker.receive().await["type"], "cancel");
+    assert_eq!(limited.refusal("/v1/chat/completions", Some("m")).await.0, 429);
+}
+
+#[tokio::test]
 async fn a_bad_key_is_refused_in_the_form_of_the_api_and_a_good_one_comes_in_either_field() {
     let limited = Limited::new(KeyTerms::default(), Vec::new()).await;
     let bad = |path: &str| limited.client.send_as("rtr_wrong", path, &json!({})).json();

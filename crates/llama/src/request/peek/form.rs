@@ -38,8 +38,12 @@ pub(super) fn peek(content_type: &str, body: &[u8]) -> Result<Peek, PeekError> {
         let next = from + memmem::find(body.get(from..).unwrap_or_default(), &delimiter).ok_or(broken.clone())?;
         // The line end before a delimiter is a part of it.
         let content = body.get(from..next).and_then(|content| content.strip_suffix(LINE_END)).ok_or(broken.clone())?;
-        let name = head.get(..head_length).and_then(field_name).ok_or(broken.clone())?;
+        let Field { name, is_file } = head.get(..head_length).and_then(field).ok_or(broken.clone())?;
         if name.eq_ignore_ascii_case("model") {
+            // Some servers take it for a field, others for a file.
+            if is_file {
+                return Err(broken);
+            }
             peek.has_other_models |= std::mem::replace(&mut has_model, true) || name != "model";
             peek.model = Some(model(content, from..from + content.len()).ok_or(broken)?);
         }
@@ -59,10 +63,17 @@ fn boundary(content_type: &str) -> Option<String> {
     found.filter(|found| (1..=LONGEST_BOUNDARY).contains(&found.len()) && found.bytes().all(is_plain))
 }
 
-/// The name of a field, from the head of its part.
-fn field_name(head: &[u8]) -> Option<String> {
+/// A field of a form.
+struct Field {
+    name: String,
+    /// Whether it has a file's name.
+    is_file: bool,
+}
+
+/// A field, from the head of its part.
+fn field(head: &[u8]) -> Option<Field> {
     let head = std::str::from_utf8(head).ok()?;
-    let mut name = None;
+    let (mut name, mut is_file) = (None, false);
     for line in head.split("\r\n") {
         let (field, value) = line.split_once(':')?;
         let is_odd = |sign: char| sign == '\r' || sign == '\n' || sign == '\0';
@@ -82,9 +93,10 @@ fn field_name(head: &[u8]) -> Option<String> {
             if !is_known || (is_name && name.replace(value).is_some()) {
                 return None;
             }
+            is_file |= !is_name;
         }
     }
-    name
+    name.map(|name| Field { name, is_file })
 }
 
 /// Whether an encoding is none.
@@ -176,6 +188,7 @@ mod tests {
             "name=\"mo\\del\"",
             "name=\"x\" model",
             "filename=\"x\"",
+            "name=\"model\"; filename=\"x\"",
             "name=\"model\"\r\nContent-Transfer-Encoding: base64",
             "\r\n name=\"model\"",
             "name=\"x\"\nX: y",

@@ -2,10 +2,10 @@
 
 use auxot_protocol::Complete;
 use reqwest::Response;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::super::run::{AnswerWriter, RunFailure};
-use super::{Cloud, content_type, passed_back};
+use super::{Cloud, FirstByte, content_type, passed_back};
 use crate::hub::ProviderJob;
 use crate::provider_fault::ProviderReason;
 
@@ -20,7 +20,7 @@ impl Cloud {
         &self,
         job: &ProviderJob,
         response: Response,
-        first_byte: Instant,
+        first_byte: FirstByte,
     ) -> Result<Complete<'static>, RunFailure> {
         let kind = content_type(&response).to_ascii_lowercase();
         match kind.split(';').next().unwrap_or_default().trim() {

@@ -24,6 +24,8 @@ enum LastEvent {
     Done,
     /// Its type is one of these.
     Type(&'static [&'static str]),
+    /// Either: some servers end a stream of audio as a chat.
+    TypeOrDone(&'static str),
 }
 
 /// The stream as far as it is read.
@@ -53,8 +55,8 @@ impl EventReader {
         let last = match path {
             "/v1/messages" => LastEvent::Type(&["message_stop"]),
             "/v1/responses" => LastEvent::Type(&["response.completed", "response.incomplete", "response.failed"]),
-            "/v1/audio/transcriptions" => LastEvent::Type(&["transcript.text.done"]),
-            "/v1/audio/speech" => LastEvent::Type(&["speech.audio.done"]),
+            "/v1/audio/transcriptions" => LastEvent::TypeOrDone("transcript.text.done"),
+            "/v1/audio/speech" => LastEvent::TypeOrDone("speech.audio.done"),
             _ => LastEvent::Done,
         };
         Self {
@@ -104,7 +106,7 @@ impl EventReader {
         let data = &self.pending[data];
         self.has_data = true;
         if data == b"[DONE]" {
-            self.is_over = matches!(self.last, LastEvent::Done);
+            self.is_over = !matches!(self.last, LastEvent::Type(_));
             return Ok(());
         }
         if !data.trim_ascii_start().starts_with(b"{") {
@@ -114,9 +116,12 @@ impl EventReader {
         if event.error.is_some() {
             return Err(WrongStream::Error);
         }
-        if let LastEvent::Type(kinds) = self.last {
-            self.is_over = event.kind.is_some_and(|kind| kinds.contains(&&*kind));
-        }
+        let is_one_of = |kinds: &[&str]| event.kind.is_some_and(|kind| kinds.contains(&&*kind));
+        self.is_over = match self.last {
+            LastEvent::Done => false,
+            LastEvent::Type(kinds) => is_one_of(kinds),
+            LastEvent::TypeOrDone(kind) => is_one_of(&[kind]),
+        };
         Ok(())
     }
 }
@@ -156,6 +161,10 @@ mod tests {
         assert!(!ends("/v1/messages", r#"{"type":"message_delta"}"#) && !ends("/v1/messages", "[DONE]"));
         for kind in ["completed", "incomplete", "failed"] {
             assert!(ends("/v1/responses", &format!(r#"{{"type":"response.{kind}","error":null}}"#)));
+        }
+        for (path, kind) in [("transcriptions", "transcript.text"), ("speech", "speech.audio")] {
+            let (path, done) = (format!("/v1/audio/{path}"), format!(r#"{{"type":"{kind}.done"}}"#));
+            assert!(ends(&path, &done) && ends(&path, "[DONE]") && !ends(&path, r#"{"type":"transcript.text.delta"}"#));
         }
         assert!(ends(CHAT, "[DONE]") && !ends(CHAT, r#"{"type":"message_stop"}"#));
     }
