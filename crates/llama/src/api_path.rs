@@ -97,8 +97,8 @@ impl ApiPath {
     /// The same of a content type.
     #[must_use]
     pub fn takes_form(&self, content_type: &[u8]) -> bool {
-        let kind = content_type;
-        let is_form = kind.trim_ascii_start().get(..FORM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM));
+        let kind = content_type.trim_ascii_start().get(..FORM.len());
+        let is_form = kind.is_some_and(|kind| kind.eq_ignore_ascii_case(FORM));
         is_form && self.path.starts_with("/v1/audio/")
     }
 }

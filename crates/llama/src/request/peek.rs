@@ -11,8 +11,6 @@ use std::ops::Range;
 
 use self::scan::{Role, Scan};
 use super::RequestError;
-#[cfg(test)]
-use super::limits::{MOST_LEVELS, MOST_TOOLS};
 
 /// What is known of a body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -48,7 +48,7 @@ async fn it_reads_the_prompt_and_its_output_is_the_answer() {
     let choice = &answer["choices"][0];
     assert_eq!(choice["message"]["content"], prompt.as_str().unwrap().trim_end());
     assert_eq!((&choice["finish_reason"], &answer["model"]), (&json!("stop"), &json!("m")));
-    assert_eq!(answer.get("usage"), None, "nobody counts its tokens");
+    assert_eq!(answer.get("usage"), None, "its tokens are not counted");
 
     let mut events = client.chat(&chat(&prompt, true)).events().await;
     let (text, last) = events.rest().await;

@@ -46,7 +46,11 @@ async fn a_whole_answer_has_the_form_of_its_api() {
         );
     }
     let (_, completion) = client.send_as(API_KEY, APIS[0].0, &body(APIS[0].1, false)).json().await;
-    assert_eq!((&completion["object"], completion.get("usage")), (&json!("text_completion"), None), "nobody counts");
+    assert_eq!(
+        (&completion["object"], completion.get("usage")),
+        (&json!("text_completion"), None),
+        "tokens are not counted"
+    );
     let (_, message) = client.send_as(API_KEY, APIS[1].0, &body(APIS[1].1, false)).json().await;
     assert_eq!((&message["type"], &message["stop_reason"]), (&json!("message"), &json!("end_turn")));
     let (_, response) = client.send_as(API_KEY, APIS[2].0, &body(APIS[2].1, false)).json().await;

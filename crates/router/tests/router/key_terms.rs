@@ -47,6 +47,22 @@ impl Limited {
         self.client.send_as(&self.key, path, &body)
     }
 
+    /// A chat that the worker answers.
+    async fn answered_by(&self, worker: &mut ScriptedWorker) {
+        let asked = self.ask("/v1/chat/completions", Some("m"));
+        let job = worker.job().await;
+        worker.complete(&job, "x").await;
+        assert_eq!(asked.json().await.0, 200);
+    }
+
+    /// The body of a refusal that says when to come again.
+    async fn refused_for_a_time(&self, path: &str) -> Value {
+        let refused = self.ask(path, Some("m")).response().await;
+        let seconds: u32 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!(refused.status() == 429 && (1..=60).contains(&seconds), "{seconds}");
+        refused.json().await.unwrap()
+    }
+
     async fn refusal(&self, path: &str, model: Option<&str>) -> (u16, Value) {
         self.ask(path, model).json().await
     }
@@ -205,15 +221,9 @@ async fn requests_of_a_minute_are_limited() {
     let limited = Limited::new(KeyTerms { requests_per_minute: Some(2), ..KeyTerms::default() }, Vec::new()).await;
     let mut worker = limited.worker(&["m"]).await;
     for _ in 0..2 {
-        let asked = limited.ask("/v1/chat/completions", Some("m"));
-        let job = worker.job().await;
-        worker.complete(&job, "x").await;
-        assert_eq!(asked.json().await.0, 200);
+        limited.answered_by(&mut worker).await;
     }
-    let third = limited.ask("/v1/chat/completions", Some("m")).response().await;
-    let seconds: u32 = third.headers()["retry-after"].to_str().unwrap().parse().unwrap();
-    assert!(third.status() == 429 && (1..=60).contains(&seconds), "{seconds}");
-    let body: Value = third.json().await.unwrap();
+    let body = limited.refused_for_a_time("/v1/chat/completions").await;
     assert_eq!(body["error"]["code"], "rate_limit_exceeded");
     assert_eq!(limited.models().await, ["m"], "a list is no request for a model");
 }
@@ -223,16 +233,10 @@ async fn tokens_of_a_minute_are_limited() {
     let limited = Limited::new(KeyTerms { tokens_per_minute: Some(7), ..KeyTerms::default() }, Vec::new()).await;
     let mut worker = limited.worker(&["m"]).await;
     for _ in 0..2 {
-        let asked = limited.ask("/v1/chat/completions", Some("m"));
-        let job = worker.job().await;
         // Six tokens.
-        worker.complete(&job, "x").await;
-        assert_eq!(asked.json().await.0, 200);
+        limited.answered_by(&mut worker).await;
     }
-    let third = limited.ask("/v1/messages", Some("m")).response().await;
-    let seconds: u32 = third.headers()["retry-after"].to_str().unwrap().parse().unwrap();
-    assert!(third.status() == 429 && (1..=60).contains(&seconds), "{seconds}");
-    let body: Value = third.json().await.unwrap();
+    let body = limited.refused_for_a_time("/v1/messages").await;
     assert_eq!((&body["type"], &body["error"]["type"]), (&json!("error"), &json!("rate_limit_error")));
     assert!(body["error"]["message"].as_str().unwrap().contains("7 tokens in a minute"), "{body}");
 }

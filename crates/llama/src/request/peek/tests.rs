@@ -1,5 +1,6 @@
 //! Bodies of every API that are looked into, and bodies that are none.
 
+use super::super::limits::{MOST_LEVELS, MOST_TOOLS};
 use super::*;
 
 fn peek(body: &str) -> Peek {

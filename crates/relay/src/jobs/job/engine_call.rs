@@ -1,11 +1,12 @@
 //! A whole request on its way to an engine: the checks before it, and its bodies.
 
+use std::ops::Range;
+
 use auxot_fleet::TraceContext;
 use auxot_llama::{ApiPath, Joining, PathTask, Peek, with_reduced_tools};
 use auxot_protocol::HttpRequest;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use std::ops::Range;
 
 use crate::config::Config;
 use crate::jobs::outcome::Outcome;
